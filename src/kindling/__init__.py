@@ -1,0 +1,3 @@
+"""kindling: teach small language models to write well, with AI feedback whose numbers can be believed."""
+
+__version__ = "0.1.0"

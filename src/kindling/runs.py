@@ -1,0 +1,149 @@
+"""The run folder: `runs/NAME/`, made by exactly one command, in use by at most one process at a time.
+
+`open_run` refuses a folder that holds anything it did not make, takes a lock for as long as the process lives, and on
+`--resume` compares the settings that define the run with those it was started with: the same run goes on, or none does.
+Templates, budgets and concurrency may differ on a resume, since they decide which calls are made, not what they mean.
+
+    run.json       what ran: settings, versions, template hashes, counts, tokens, cost; rewritten atomically
+    events.jsonl   what happened, a line each, appended
+    .lock          held while a process works here
+
+Nothing here knows what is computed: the commands put their datasets, journal and ledger beside these files.
+"""
+
+import fcntl
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from kindling.errors import RunFolderError
+from kindling.tables import write_json
+
+PACKAGES = ("kindling", "langgraph", "langchain-openai", "openai", "jinja2", "pydantic", "scikit-learn", "torch", "trl")
+
+
+class RunFolder:
+    """An open, locked run folder. `started` is set once, and survives a resume; times are UTC, ISO 8601."""
+
+    def __init__(self, path: Path, lock: IO[str], record: dict[str, Any]) -> None:
+        self.path = path
+        self._lock = lock
+        self._record = record
+        self._events = (path / "events.jsonl").open("ab", buffering=0)
+
+    @property
+    def previous_templates(self) -> dict[str, str]:
+        """The template hashes that the run had before this process; empty for a new run."""
+        return dict(self._record.get("templates", {}))
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Append one event. One write a line, so that a kill tears at most the last."""
+        line = {"time": _now(), "event": kind, **fields}
+        self._events.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def save(self, **fields: Any) -> None:
+        """Put `fields` into run.json."""
+        self._record.update(fields, updated=_now())
+        write_json(self.path / "run.json", self._record)
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._events.close()
+        self._lock.close()
+
+
+def open_run(path: Path, command: str, settings: Mapping[str, Any], *, resume: bool) -> RunFolder:
+    """Make the run folder `path`, or with `resume` go on in it.
+
+    `settings` is JSON data that defines the run. Raises `RunFolderError` if the folder is used, in use, cannot be
+    written, or was started with other settings (each is named).
+    """
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path}: is a file; --out names a folder")
+    used = path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir())
+    if used and not resume:
+        raise RunFolderError(f"{path}: already used; add --resume to go on with that run, or choose another folder")
+    record = _read_record(path, command, settings) if used else {}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise RunFolderError(f"{path}: another process works in this run folder") from error
+    folder = RunFolder(path, lock, record or {"command": command, "settings": settings, "started": _now()})
+    folder.event("resumed" if used else "started", argv=sys.argv[1:])
+    return folder
+
+
+def _read_record(path: Path, command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The run.json in `path`, which must be the same run."""
+    file = path / "run.json"
+    try:
+        record: dict[str, Any] = orjson.loads(file.read_bytes())
+        before = record["settings"]
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path}: holds files but no run.json, so it is no run to resume") from error
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{file}: not a run record; choose another folder") from error
+    if record.get("command") != command:
+        raise RunFolderError(f"{path}: made by 'kindling {record.get('command')}', not by 'kindling {command}'")
+    # through JSON, since that is how the earlier settings came here
+    now = orjson.loads(orjson.dumps(settings))
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            raise RunFolderError(
+                f"{path}: the run was started with {name} = {_short(before.get(name))}, not {_short(now.get(name))};"
+                " resume it with the same settings, or choose another folder"
+            )
+    return record
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def versions() -> dict[str, str]:
+    """The Python and package versions that a run depends on; packages that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def cpu_seconds() -> float:
+    """User and system CPU time of this process so far."""
+    times = os.times()
+    return times.user + times.system
+
+
+def stopwatch() -> float:
+    """A monotonic clock reading, in seconds."""
+    return time.monotonic()

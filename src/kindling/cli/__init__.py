@@ -1,0 +1,64 @@
+"""The command line: the only place where all rooms meet.
+
+A file a command group. Each declares its options with typer and imports what it needs inside the function that runs, so
+that `kindling --help` stays fast. `main` turns every error that the user can mend into one line and exit status 2.
+"""
+
+import os
+import sys
+
+import typer
+
+from kindling import __version__
+from kindling.cli.curate import curate
+from kindling.cli.demo import demo
+from kindling.cli.init import init
+from kindling.cli.judge import judge
+from kindling.cli.prompts import app as prompts
+from kindling.errors import KindlingError, UsageError
+
+app = typer.Typer(
+    name="kindling",
+    help="Teach small language models to write well, with AI feedback whose numbers can be believed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(demo)
+app.command()(init)
+app.add_typer(prompts, name="prompts")
+app.command()(curate)
+app.command()(judge)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kindling {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The `kindling` command. Exit status: 0 done, 1 the answer is no, 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(error, 2)
+    except KindlingError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        # the reader went away (`| head`); keep the interpreter from complaining about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(error: Exception, status: int) -> None:
+    sys.stderr.write(f"kindling: {' '.join(str(error).split())}\n")
+    sys.exit(status)

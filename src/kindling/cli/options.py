@@ -1,0 +1,30 @@
+"""The options that mean the same in every command, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="The configuration file.", show_default="kindling.toml here, if any")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Set one value of the configuration; may be repeated."),
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output, for scripts.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; start it if there is none.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how many calls and what cost; run nothing.")]
+JudgeName = Annotated[
+    str, typer.Option("--judge", help="Who judges: debate (the roles of kindling.toml), llm, or embedded.")
+]
+MaxCalls = Annotated[int | None, typer.Option(help="Stop before the call after this many.", min=0)]
+MaxCost = Annotated[float | None, typer.Option(help="Stop when the money spent and in flight reaches this.", min=0)]
+MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this long.", min=0)]
+
+
+def overrides(given: list[str] | None, **flags: object) -> tuple[str, ...]:
+    """`--set` values followed by the flags that have one there, as `section__name=value`; a flag wins."""
+    named = [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
+    return (*(given or ()), *named)

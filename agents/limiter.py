@@ -1,0 +1,153 @@
+"""How many calls may be in flight: found out while running, a limit a model on an endpoint.
+
+    Gate   an endpoint: the cap over all its models, the pause that a Retry-After asks for, the order of arrival
+    Lane   a model behind a gate: its limit, between 1 and the cap
+
+The limit doubles a round until the first sign of congestion (slow start), then grows by one a round (additive
+increase); on 429, 503 or a time-out it falls to 0.7 of what was in flight (multiplicative decrease), once for all
+requests that were sent before the fall. Latency slows the growth before errors come: the step is scaled by 2 -
+short/base, where `short` and `base` are a fast and a slow moving average, so a latency of twice the base stops it.
+Only a lane that uses its limit may raise it.
+
+Waiters are served in order of arrival over all lanes of a gate; one whose lane is full does not hold up the others.
+No lock and no task of its own: everything happens inside `acquire`, `release`, `pause` and one timer for the end of a
+pause.
+"""
+
+import asyncio
+from collections import deque
+from itertools import count
+from typing import NamedTuple
+
+DECREASE = 0.7
+FIRST_LIMIT = 8.0
+SHORT_WEIGHT = 0.1
+BASE_WEIGHT = 0.01
+
+
+class Permit(NamedTuple):
+    """The right to send one request. `epoch` tells requests sent before a decrease from those sent after."""
+
+    epoch: int
+
+
+class _Waiter(NamedTuple):
+    ticket: int
+    future: "asyncio.Future[Permit]"
+
+
+class Gate:
+    """One endpoint. `cap` bounds the requests in flight over all its lanes."""
+
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
+        self.in_flight = 0
+        self._lanes: dict[str, Lane] = {}
+        self._tickets = count()
+        self._open_at = 0.0
+
+    def lane(self, model: str) -> "Lane":
+        """The lane of `model`, made on first use."""
+        return self._lanes.setdefault(model, Lane(self))
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for `seconds` from now; a longer pause that is on already stays."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        if until > self._open_at:
+            self._open_at = until
+            loop.call_at(until, self._open, until)
+
+    def _open(self, until: float) -> None:
+        """End the pause, unless a longer one was asked for since."""
+        # by the name of the pause, not by the clock: a timer may fire a tick early
+        if until == self._open_at:
+            self._open_at = 0.0
+            self.serve()
+
+    def ticket(self) -> int:
+        """The place of the next waiter in the order of arrival."""
+        return next(self._tickets)
+
+    def serve(self) -> None:
+        """Let through all who may go now, in order of arrival."""
+        while not self._open_at and self.in_flight < self.cap:
+            ready = [lane for lane in self._lanes.values() if lane.has_room()]
+            if not ready:
+                return
+            min(ready, key=Lane.first_ticket).let_one_in()
+
+
+class Lane:
+    """One model behind a gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.in_flight = 0
+        self.limit = min(FIRST_LIMIT, float(gate.cap))
+        self.lowest = self.highest = self.limit
+        self._queue: deque[_Waiter] = deque()
+        self._slow_start = True
+        self._epoch = 0
+        self._short = self._base = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a permit."""
+        return len(self._queue)
+
+    def has_room(self) -> bool:
+        """Whether somebody waits here who may go. Drops waiters that were cancelled."""
+        while self._queue and self._queue[0].future.done():
+            self._queue.popleft()
+        return bool(self._queue) and self.in_flight < int(self.limit)
+
+    def first_ticket(self) -> int:
+        """The ticket of the longest waiting."""
+        return self._queue[0].ticket
+
+    def let_one_in(self) -> None:
+        """Give the longest waiting its permit."""
+        self.in_flight += 1
+        self.gate.in_flight += 1
+        self._queue.popleft().future.set_result(Permit(self._epoch))
+
+    async def acquire(self) -> Permit:
+        """Wait for a permit. Whoever gets one must `release` it."""
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiter(self.gate.ticket(), future))
+        self.gate.serve()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # the permit may have come in the same turn of the loop as the cancellation
+            if future.done() and not future.cancelled():
+                self.release(future.result())
+            raise
+
+    def release(self, permit: Permit, *, seconds: float | None = None, congested: bool = False) -> None:
+        """Give a permit back: after an answer that took `seconds`, a sign of congestion, or nothing to learn from."""
+        if congested and permit.epoch == self._epoch:
+            self._decrease()
+        elif seconds is not None and not congested:
+            self._increase(seconds)
+        self.in_flight -= 1
+        self.gate.in_flight -= 1
+        self.gate.serve()
+
+    def _decrease(self) -> None:
+        self._epoch += 1
+        self._slow_start = False
+        self.limit = max(1.0, DECREASE * min(self.limit, self.in_flight))
+        self.lowest = min(self.lowest, self.limit)
+
+    def _increase(self, seconds: float) -> None:
+        self._short += SHORT_WEIGHT * (seconds - self._short) if self._short else seconds
+        self._base += BASE_WEIGHT * (self._short - self._base) if self._base else seconds
+        self._base = min(self._base, self._short)
+        if self.in_flight < int(self.limit):
+            return
+        slack = min(1.0, max(0.0, 2.0 - self._short / self._base)) if self._base else 1.0
+        step = 1.0 if self._slow_start else 1.0 / self.limit
+        self.limit = min(float(self.gate.cap), self.limit + slack * step)
+        self.highest = max(self.highest, self.limit)

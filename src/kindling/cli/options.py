@@ -1,5 +1,6 @@
 """The options that mean the same in every command, declared once."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -26,5 +27,10 @@ MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this long.", 
 
 def overrides(given: list[str] | None, **flags: object) -> tuple[str, ...]:
     """`--set` values followed by the flags that have one there, as `section__name=value`; a flag wins."""
-    named = [f"{name.replace('__', '.')}={value}" for name, value in flags.items() if value is not None]
+    named = [f"{name.replace('__', '.')}={_toml(value)}" for name, value in flags.items() if value is not None]
     return (*(given or ()), *named)
+
+
+def _toml(value: object) -> str:
+    # a JSON string is a TOML basic string too
+    return str(value) if isinstance(value, int | float) else json.dumps(str(value), ensure_ascii=False)

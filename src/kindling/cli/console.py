@@ -1,0 +1,68 @@
+"""What people read while and after a command works: one progress line, plain tables, money and durations.
+
+Everything here goes to standard error except results; with `--json` standard output holds one JSON document and nothing else.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+# rich measures by display width, so Chinese cells align
+out = Console()
+err = Console(stderr=True)
+
+
+class Advance(Protocol):
+    """Shows `done` of the total, and a few words about rate and cost."""
+
+    def __call__(self, done: int, words: str = "") -> None:
+        """Update the line."""
+        ...
+
+
+@contextmanager
+def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Advance]:
+    """A progress line on standard error while the block runs; none where standard error is no terminal."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, disable=quiet or not err.is_terminal) as bar:
+        task = bar.add_task(title, total=total, words="")
+        yield lambda done, words="": bar.update(task, completed=done, words=words)
+
+
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """A table on standard output; columns whose cells are all numbers are right-aligned."""
+    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    for index, name in enumerate(columns):
+        numeric = all(isinstance(row[index], int | float) for row in rows)
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    out.print(made)
+    out.print()
+
+
+def note(text: str) -> None:
+    """One line for people, on standard error."""
+    err.print(text, highlight=False, soft_wrap=True)
+
+
+def answer(data: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def duration(seconds: float) -> str:
+    """`7.3 s`, `2 min 05 s`, `1 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,15 +1,28 @@
-"""The reflector: reads the whole debate and the first verdict, and overturns it only on clear, sufficient grounds."""
+"""The reflector: reads the whole debate and the first verdict, and overturns it only on clear, sufficient grounds.
 
-from typing import Protocol
+Whether the grounds suffice is for the prompt to say; what an overturned verdict is worth is decided here, by
+`settle`, for every implementation alike.
+"""
 
-from kindling.records import Case, Critique, Verdict
+import math
+from typing import TYPE_CHECKING, Protocol
+
+from kindling.agents.judge import Decision, points
+from kindling.agents.structured import Language, ask
+from kindling.errors import Unscored
+from kindling.records import Case, Critique, Label, Verdict
+
+if TYPE_CHECKING:
+    from kindling.agents.models import ChatModel
+    from kindling.prompts.library import Prompt
 
 
 class Reflector(Protocol):
     """Gives the verdict that stands. Like a judge, it never raises for a failed judgement but returns it unscored.
 
-    If it upholds the first verdict, score and votes stay the judge's; if it overturns, the score is mirrored (1 - s), so
-    that a shaky verdict overturned stays shaky. A tie of .5 that is overturned to good scores the next share above it.
+    If it upholds the first verdict, score and votes stay the judge's; if it overturns, the score is mirrored (1 - s),
+    so that a shaky verdict overturned stays shaky. A tie of .5 that is overturned to good scores the next share above
+    it.
     """
 
     name: str
@@ -17,3 +30,46 @@ class Reflector(Protocol):
     async def reflect(self, case: Case, critiques: tuple[Critique, ...], first: Verdict) -> Verdict:
         """The verdict that stands, given the judge's scored `first` verdict."""
         ...
+
+
+class LLMReflector:
+    """A chat model as a reflector."""
+
+    name = "llm"
+
+    def __init__(self, model: "ChatModel", prompt: "Prompt", language: Language = "zh") -> None:
+        self._model = model
+        self._prompt = prompt
+        self._language = language
+
+    async def reflect(self, case: Case, critiques: tuple[Critique, ...], first: Verdict) -> Verdict:
+        """The verdict that stands, given the judge's scored `first` verdict."""
+        messages = self._prompt.render(
+            query=case.query,
+            response=case.response,
+            facts=list(case.facts),
+            merits=points(critiques, "merits"),
+            flaws=points(critiques, "flaws"),
+            label=first.label,
+            reason=first.reason,
+        )
+        try:
+            decision = await ask(self._model, messages, Decision, language=self._language)
+        except Unscored as error:
+            return Verdict.none(f"reflector: {error}", self.name, self._prompt.hash, first.votes)
+        return settle(first, decision.verdict, decision.reason, self.name, self._prompt.hash)
+
+
+def settle(first: Verdict, label: Label, reason: str, name: str, template: str = "") -> Verdict:
+    """The verdict that stands when a reflector decides for `label` after the scored verdict `first`."""
+    if first.score is None:
+        raise ValueError("an unscored verdict cannot be upheld or overturned")
+    score = first.score
+    if label != first.label:
+        score = 1 - score if score != 0.5 else _above_the_tie(len(first.votes))
+    return Verdict.of(score, reason, name, template, first.votes)
+
+
+def _above_the_tie(votes: int) -> float:
+    """The smallest share of `votes` above one half; without votes, the smallest number above it."""
+    return (votes // 2 + 1) / votes if votes else math.nextafter(0.5, 1.0)

@@ -19,16 +19,20 @@ The same reading applies where the endpoint promises json_schema: some endpoints
 
 import json
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kindling.agents.calls import Message
-from kindling.agents.models import ChatModel
 from kindling.errors import CallError, Unscored
 
+if TYPE_CHECKING:
+    from kindling.agents.models import ChatModel
+
 REPAIRS = 2
-REPAIR = {
+Language = Literal["zh", "en"]
+REPAIR: dict[Language, str] = {
     "zh": "上面的回答不符合要求的格式。请只输出一个符合要求的 JSON 对象，前后不要有任何其他文字。",
     "en": "The answer above is not in the requested form. Reply with one JSON object in that form and nothing else.",
 }
@@ -46,8 +50,10 @@ class Malformed(ValueError):
     """An answer that cannot be read; the message says what is wrong with it."""
 
 
-async def ask(model: ChatModel, messages: Sequence[Message], form: type[S], *, repair: str, sample: int = 0) -> S:
-    """The model's answer as a `form`. `repair` is what a malformed answer is replied to with.
+async def ask(
+    model: "ChatModel", messages: Sequence[Message], form: type[S], *, language: Language = "zh", sample: int = 0
+) -> S:
+    """The model's answer as a `form`; `language` is that of the repair turns.
 
     Raises `Unscored` with the reason if the answer could not be had or read; `BudgetSpent` and `ConfigError` pass
     through.
@@ -65,7 +71,7 @@ async def ask(model: ChatModel, messages: Sequence[Message], form: type[S], *, r
         except Malformed as error:
             if turn == REPAIRS:
                 raise Unscored(f"malformed answer after {REPAIRS} repair turns: {error}") from error
-        turns += [{"role": "assistant", "content": answer.visible}, {"role": "user", "content": repair}]
+        turns += [{"role": "assistant", "content": answer.visible}, {"role": "user", "content": REPAIR[language]}]
     raise AssertionError("unreachable: the last turn returns or raises")
 
 
@@ -87,12 +93,19 @@ def last_object(text: str) -> dict[str, Any]:
     while (start := text.find("{", end)) >= 0:
         try:
             found, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError) as error:
-            raise Malformed(f"not JSON: {error}" if isinstance(error, ValueError) else "nested too deep") from error
+        except RecursionError as error:
+            raise Malformed("nested too deep") from error
+        except json.JSONDecodeError as error:
+            raise Malformed(f"not JSON: {error}") from error
     if found is None:
         raise Malformed("no JSON object")
     if text[end:].strip().strip("`"):
         raise Malformed("text after the JSON object")
+    try:
+        # lone surrogates come in as escapes, and no file could be written with them
+        orjson.dumps(found)
+    except TypeError as error:
+        raise Malformed(f"not plain JSON: {error}") from error
     return found
 
 

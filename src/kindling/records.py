@@ -30,7 +30,9 @@ def text_id(*parts: str) -> str:
 
 def load(kind: type[T], data: Any, where: str = "") -> T:
     """`data` as a record of `kind`. Raises `InputError` that names `where` and the first wrong field."""
-    adapter = _ADAPTERS.setdefault(kind, TypeAdapter(kind))
+    if kind not in _ADAPTERS:  # an adapter takes a millisecond to build
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    adapter = _ADAPTERS[kind]
     try:
         return adapter.validate_python(data)
     except ValidationError as error:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 DECREASE = 0.7
 FIRST_LIMIT = 8.0
 SHORT_WEIGHT = 0.1
-BASE_WEIGHT = 0.01
+# of a round, not of an answer: the base must outlast many rounds, however wide they are
+BASE_WEIGHT = 0.02
 
 
 class Permit(NamedTuple):
@@ -143,7 +144,7 @@ class Lane:
 
     def _increase(self, seconds: float) -> None:
         self._short += SHORT_WEIGHT * (seconds - self._short) if self._short else seconds
-        self._base += BASE_WEIGHT * (self._short - self._base) if self._base else seconds
+        self._base += BASE_WEIGHT / self.limit * (self._short - self._base) if self._base else seconds
         self._base = min(self._base, self._short)
         if self.in_flight < int(self.limit):
             return

@@ -11,8 +11,8 @@ Answers are paid even when they cannot be used, so they are stored as they are; 
 (`structured`, `generator`).
 
 What fails: a status that no retry can mend is a `CallError` at once; 401 and 403 are a `ConfigError` that names the
-variable of the key, since no other call would fare better; so is an endpoint that was never reached. Nothing here is
-streamed.
+variable of the key, since no other call would fare better; so is an endpoint that was never reached, and 404 before a
+first answer. Nothing here is streamed.
 """
 
 import asyncio
@@ -182,6 +182,8 @@ class ChatModel:
             return ConfigError(
                 f"endpoint {self._server.name!r}: HTTP {fault.status} for {self.settings.model!r}: {key}"
             )
+        if fault.status == 404 and not self.tally.calls:
+            return ConfigError(f"{self._where}: {fault.detail}: mend the model's name or the endpoint's base_url")
         if fault.unreachable and not self._server.reached:
             return ConfigError(f"endpoint {self._server.name!r}: {fault.detail} at its base_url: is the server up?")
         times = f" ({tries} tries)" if tries > 1 else ""

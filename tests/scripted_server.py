@@ -6,7 +6,7 @@
 The role is the first of `ROLES` that stands in the model's name; other names write text. An answer depends on the
 request alone, a fault on the request, the seed and how often it was asked: so neither depends on the order of
 arrival, and a request that failed may succeed at its next try. `Script.first` overrides the rates for the first
-requests.
+requests, `Script.texts` the texts of the first answers.
 
 A request is *answered* when a whole, parseable completion was sent for it, good or bad: that is what a client pays
 for and must never ask again. `stats()["repeated"]` counts those that were. Texts are strings of neutral phrases of
@@ -45,6 +45,7 @@ class Script:
     latency_s: float = 0.0
     faults: Mapping[str, float] = field(default_factory=dict)
     first: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     seed: int = 0
     retry_after: str | None = None
     capacity: int | None = None
@@ -73,6 +74,7 @@ class ScriptedServer:
         self.roles: Counter[str] = Counter()
         self.bodies: deque[dict[str, Any]] = deque(maxlen=50)
         self._first = deque(self.script.first)
+        self._texts = deque(self.script.texts)
 
     @property
     def url(self) -> str:
@@ -166,7 +168,8 @@ class ScriptedServer:
             return _error(int(kind), "injected")
         if kind == "hang":
             await asyncio.sleep(self.script.hang_s)
-        data = orjson.dumps(_completion(kind, role, key, body, self.script.good))
+        text = self._texts.popleft() if self._texts else _content(role, key, self.script.good)
+        data = orjson.dumps(_completion(kind, text, key, body))
         if kind == "cut":
             return await _cut(request, data)
         if kind == "truncated_body":
@@ -195,8 +198,7 @@ async def _cut(request: web.Request, data: bytes) -> web.StreamResponse:
     return response
 
 
-def _completion(kind: str, role: str, key: bytes, body: dict[str, Any], good: float) -> dict[str, Any]:
-    text = _content(role, key, good)
+def _completion(kind: str, text: str, key: bytes, body: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if kind == "malformed":
         message["content"] = text.replace('"', "", 1) if text.startswith("{") else ""

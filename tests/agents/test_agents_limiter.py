@@ -1,0 +1,143 @@
+"""The limiter under storms, cancellation and slow endpoints: fair, bounded, and it comes back."""
+
+import asyncio
+import random
+import time
+
+from kindling.agents.limiter import DECREASE, FIRST_LIMIT, Gate
+
+
+async def _full(gate, model="m", rounds=200, seconds=1.0):
+    """Use a lane to its limit for so many rounds of good answers."""
+    lane = gate.lane(model)
+    for _ in range(rounds):
+        permits = [await lane.acquire() for _ in range(int(lane.limit))]
+        for permit in permits:
+            lane.release(permit, seconds=seconds)
+    return lane
+
+
+async def test_the_limit_doubles_at_first_and_stops_at_the_cap():
+    lane = await _full(Gate(64), rounds=1)
+    assert lane.limit > FIRST_LIMIT
+    lane = await _full(Gate(64), rounds=60)
+    assert lane.limit == 64
+
+
+async def test_a_burst_of_refusals_is_one_sign_and_not_many():
+    lane = await _full(Gate(64), rounds=60)
+    permits = [await lane.acquire() for _ in range(64)]
+    for permit in permits:
+        lane.release(permit, congested=True)
+    assert lane.limit == DECREASE * 64
+
+
+async def test_refusal_after_refusal_never_falls_below_one_and_the_limit_recovers():
+    gate = Gate(16)
+    lane = gate.lane("m")
+    for _ in range(50):
+        lane.release(await lane.acquire(), congested=True)
+    assert lane.limit == 1
+    lane = await _full(gate, rounds=200)
+    assert lane.limit == 16
+    assert lane.lowest == 1
+
+
+async def test_a_slow_endpoint_stops_the_growth_before_it_fails():
+    gate = Gate(64)
+    lane = await _full(gate, rounds=1, seconds=1.0)
+    # answers now take three times as long: the step is scaled to nothing
+    for _ in range(40):
+        lane.release(await lane.acquire(), seconds=3.0)
+    before = lane.limit
+    await _full(gate, rounds=5, seconds=3.0)
+    assert lane.limit == before
+    await _full(gate, rounds=60, seconds=1.0)
+    assert lane.limit > before
+
+
+async def test_a_lane_that_does_not_use_its_limit_does_not_raise_it():
+    lane = Gate(64).lane("m")
+    for _ in range(100):
+        lane.release(await lane.acquire(), seconds=1.0)
+    assert lane.limit == FIRST_LIMIT
+
+
+async def test_waiters_are_served_in_order_of_arrival_and_a_full_lane_holds_up_no_other():
+    gate = Gate(2)
+    busy, free = gate.lane("busy"), gate.lane("free")
+    busy.limit = 1
+    held = await busy.acquire()
+    order = []
+
+    async def one(lane, name):
+        permit = await lane.acquire()
+        order.append(name)
+        await asyncio.sleep(0)
+        lane.release(permit)
+
+    tasks = [asyncio.create_task(one(busy if number % 2 else free, number)) for number in range(6)]
+    await asyncio.sleep(0.01)
+    assert order == [0, 2, 4]
+    busy.release(held)
+    await asyncio.gather(*tasks)
+    assert order == [0, 2, 4, 1, 3, 5]
+
+
+async def test_the_cap_holds_over_all_models_of_an_endpoint():
+    gate = Gate(5)
+    peak = 0
+
+    async def one(lane):
+        nonlocal peak
+        permit = await lane.acquire()
+        peak = max(peak, gate.in_flight)
+        await asyncio.sleep(0)
+        lane.release(permit, seconds=1.0)
+
+    await asyncio.gather(*(one(gate.lane(f"model-{number % 3}")) for number in range(300)))
+    assert peak == 5
+    assert gate.in_flight == 0
+
+
+async def test_cancelled_waiters_take_no_permit_with_them():
+    draw = random.Random(3)
+    gate = Gate(4)
+    lane = gate.lane("m")
+
+    async def one():
+        permit = await lane.acquire()
+        try:
+            await asyncio.sleep(draw.random() / 1000)
+        finally:
+            lane.release(permit, congested=draw.random() < 0.1)
+
+    tasks = [asyncio.create_task(one()) for _ in range(400)]
+    for task in tasks:
+        await asyncio.sleep(0)
+        if draw.random() < 0.5:
+            task.cancel()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert (gate.in_flight, lane.in_flight, lane.waiting) == (0, 0, 0)
+    lane.release(await lane.acquire())
+
+
+async def test_a_pause_holds_everybody_and_the_longest_one_counts():
+    gate = Gate(4)
+    started = time.monotonic()
+    gate.pause(0.1)
+    gate.pause(0.02)
+    waits = []
+
+    async def one(name):
+        lane = gate.lane(name)
+        permit = await lane.acquire()
+        waits.append(time.monotonic() - started)
+        lane.release(permit)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(one("a"), one("b"))
+    assert len(waits) == 2
+    assert min(waits) >= 0.095
+    assert max(waits) < 1

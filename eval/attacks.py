@@ -62,7 +62,8 @@ class Attack:
     def on(self, case: Case, make: Callable[[str, str], Case]) -> Case | None:
         """Give the attacked case, made anew by `make(query, response)` so that its facts are measured, or None.
 
-        None says that the attack does not act: where the text stays the same, nor, with `breaks_facts`, where no request was met and broken.
+        None says that the attack does not act: the text stays the same, or, with `breaks_facts`, no met request is
+        broken.
         """
         response = self.apply(case.response)
         if response == case.response:

@@ -1,0 +1,104 @@
+"""The row journal: finished outcomes on disk, in the order they finished, so that a run can be killed and go on.
+
+    {"key": "…", "outcome": {…}}    one line a row, appended with one write
+
+A process that is killed tears at most its last line, which the next opening cuts off; that row is run again. (Nothing
+is flushed to the disk itself: a power cut may cost the last rows, whose calls the ledger still has.)
+
+The key stands for everything that shapes a row: settings, templates, models. Only lines under the present key count, so
+a row that was finished under another template is run again; its old line stays in the file. Memory holds the place of
+each row's line and no outcome: those are read back from the file when they are asked for.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from kindling.errors import RunFolderError
+from kindling.records import Outcome, Query, Status, load
+
+
+class Entry(NamedTuple):
+    """A finished row: where its line starts, what became of it, and which text it was about."""
+
+    offset: int
+    status: Status
+    reason: str
+    text_hash: int
+
+
+class RowJournal:
+    """The finished rows of one run under one `key`. Not for two writers: the run folder's lock keeps others out."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Open or make the journal at `path`. Raises `RunFolderError` if it cannot be written."""
+        self.path = path
+        self.key = key
+        self._rows: dict[int, Entry] = {}
+        try:
+            self._file = path.open("a+b", buffering=0)
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+        self._end = self._read()
+        self._file.truncate(self._end)
+
+    def _read(self) -> int:
+        """Take in the lines under the present key; returns where the last whole line ends."""
+        end = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    data = orjson.loads(line)
+                    if data["key"] == self.key:
+                        self._enter(end, load(Outcome, data["outcome"], str(self.path)))
+                except (orjson.JSONDecodeError, KeyError, TypeError):
+                    pass  # no line of ours: its row has no record, and is run again
+                end += len(line)
+        return end
+
+    def _enter(self, offset: int, outcome: Outcome) -> None:
+        query = outcome.query
+        self._rows[query.row] = Entry(offset, outcome.status, outcome.reason, hash(query.text))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def entry(self, query: Query) -> Entry | None:
+        """Say what became of `query`; None if it is unfinished, or if its row was about another text."""
+        entry = self._rows.get(query.row)
+        return entry if entry is not None and entry.text_hash == hash(query.text) else None
+
+    def add(self, outcome: Outcome) -> None:
+        """Append a finished row. Raises `TypeError` if it is no JSON, `RunFolderError` if the disk refuses it."""
+        line = orjson.dumps({"key": self.key, "outcome": outcome}, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        if written != len(line):
+            raise RunFolderError(f"{self.path}: the disk is full")
+        self._enter(self._end, outcome)
+        self._end += len(line)
+
+    def outcomes(self, until: int | None = None) -> Iterator[Outcome]:
+        """Read the finished rows one by one in input order, up to and including row `until`."""
+        with self.path.open("rb") as file:
+            for row in sorted(self._rows):
+                if until is not None and row > until:
+                    return
+                file.seek(self._rows[row].offset)
+                yield load(Outcome, orjson.loads(file.readline())["outcome"], str(self.path))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "RowJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -20,7 +20,7 @@ from itertools import count
 from typing import NamedTuple
 
 DECREASE = 0.7
-FIRST_LIMIT = 8.0
+FIRST_LIMIT = 16.0
 SHORT_WEIGHT = 0.1
 # of a round, not of an answer: the base must outlast many rounds, however wide they are
 BASE_WEIGHT = 0.02

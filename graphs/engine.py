@@ -17,8 +17,8 @@ A row whose work raises anything else has failed, with the type of the exception
 **Accepting N rows.** Which rows count must not depend on which finish first. So the N accepted rows that count are the
 first N *in input order*: the result ends at the N-th of them (`Tally.last_row`), and later rows are pending, "not
 needed", whether they ran or not. A row starts only if fewer than N rows before it are accepted and no more rows are in
-flight than acceptances are missing; so nothing is accepted that is not needed, at the price of fewer rows in flight near
-the end. A finished row beyond the end stays in the journal, where a later run with a larger N finds it.
+flight than acceptances are missing; so nothing is accepted that is not needed, at the price of fewer rows in flight
+near the end. A finished row beyond the end stays in the journal, where a later run with a larger N finds it.
 
 LangGraph makes reference cycles; left to itself, the garbage collector walks the whole heap so often that it takes a
 third of the CPU time. During a run, what was there before is exempt from collection and collections are rarer.
@@ -137,7 +137,7 @@ def count_rows(
 
 
 @contextmanager
-def interruptible() -> Iterator[asyncio.Event]:
+def stop_on_interrupt() -> Iterator[asyncio.Event]:
     """Make the `stop` of `run_rows` out of Ctrl-C: the first sets it, the second cancels the current task."""
     loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None, "a running loop runs a task"

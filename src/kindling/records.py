@@ -106,7 +106,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class LabelledCase:
-    """A case with the label that people (or a documented process) gave it; the ground truth of certificates."""
+    """A case with the label that people (or a documented process) gave it; the ground truth of certificates.
+
+    `occasion` and `recipient` say what the query is about, where the file tells: two cases with the same one may be
+    mistaken for each other by a judge that does not read the request.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     query: str
@@ -114,6 +118,8 @@ class LabelledCase:
     label: Label
     flaw: str | None = None
     source: str = ""
+    occasion: str | None = None
+    recipient: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

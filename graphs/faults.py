@@ -34,12 +34,18 @@ class Fault:
         return f"{self.who}: {self.why}"
 
 
-async def attempt(who: str, work: Awaitable[T]) -> T | Fault:
-    """Return the result of `work`, or the `Fault` that it came to. Raises nothing but cancellation."""
+async def attempt(who: str, kind: type[T], work: Awaitable[T]) -> T | Fault:
+    """Return the result of `work`, or the `Fault` that it came to. Raises nothing but cancellation.
+
+    A result that is no `kind` breaks the agent's contract, and is a fault too.
+    """
     try:
-        return await work
+        result = await work
+        if not isinstance(result, kind):
+            raise TypeError(f"answered {type(result).__name__} instead of {kind.__name__}")
     except Exception as error:  # the boundary where one agent's bug ends
         return fault_of(who, error)
+    return result
 
 
 def fault_of(who: str, error: Exception) -> Fault:

@@ -74,7 +74,7 @@ class DebateJudge:
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
         """Give the verdict that stands after the debate."""
-        answer = await attempt("debate", self._debate(case))
+        answer = await attempt("debate", Judgement, self._debate(case))
         if isinstance(answer, Fault):
             settle((answer,))
             return Verdict.none(answer.why, self.name, self.template)

@@ -15,7 +15,7 @@ from kindling.agents.critic import Critic
 from kindling.agents.requests import measure
 from kindling.graphs.debate.state import DebateInput, DebateOutput, DebateState
 from kindling.graphs.faults import Fault, attempt, settle
-from kindling.records import Candidate, Case, Example, Judgement, Verdict, load
+from kindling.records import Candidate, Case, Critique, Example, Judgement, Verdict, load
 
 Update = dict[str, Any]
 
@@ -45,7 +45,7 @@ class DebateNodes:
     async def _criticise(self, role: str, critic: Critic | None, state: DebateState) -> Update:
         assert critic is not None, f"a graph without a {role} critic has no such node"
         case = replace(state["case"], examples=state["examples"]) if role in self._show_to else state["case"]
-        heard = await attempt(f"{role} critic", critic.criticise(case))
+        heard = await attempt(f"{role} critic", Critique, critic.criticise(case))
         return {"faults": (heard,)} if isinstance(heard, Fault) else {"critiques": (heard,)}
 
     async def judge(self, state: DebateState) -> Update:
@@ -56,14 +56,16 @@ class DebateNodes:
             why = "; ".join(map(str, state["faults"]))
             verdict, first = Verdict.none(why, judge.name, judge.template), None
         else:
-            verdict = first = _verdict(await attempt("judge", judge.judge(case, critiques)), judge.name, judge.template)
+            answer = await attempt("judge", Verdict, judge.judge(case, critiques))
+            verdict = first = _verdict(answer, judge.name, judge.template)
         return {"judgement": Judgement(state["candidate"], verdict, first, critiques, case.facts)}
 
     async def reflect(self, state: DebateState) -> Update:
         """Uphold or overturn the first verdict."""
         reflector, judgement = self._cast.reflector, state["judgement"]
         assert reflector is not None, "a graph without a reflector has no such node"
-        answer = await attempt("reflector", reflector.reflect(state["case"], state["critiques"], judgement.verdict))
+        work = reflector.reflect(state["case"], state["critiques"], judgement.verdict)
+        answer = await attempt("reflector", Verdict, work)
         return {"judgement": replace(judgement, verdict=_verdict(answer, reflector.name))}
 
 

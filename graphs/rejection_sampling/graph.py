@@ -42,7 +42,7 @@ def build(cast: Cast, settings: Settings | None = None) -> SamplingGraph:
 
 
 def sampler(graph: SamplingGraph) -> Callable[[Query], Awaitable[Outcome]]:
-    """`graph` as the work that `engine.run_rows` does on a row. It raises `BudgetSpent`, and nothing else."""
+    """`graph` as the work that `engine.run_rows` does on a row. It raises `BudgetSpent`, or what a bug raises."""
 
     async def sample(query: Query) -> Outcome:
         # version 2 streams values only; version 1 streams every node's update too, and throws them away

@@ -1,7 +1,8 @@
 """The nodes of rejection sampling: retrieve, generate, a debate for each distinct text, pair.
 
-No node raises except `pair`, which raises `BudgetSpent` when any of the work before it met a limit. By then everything
-that was in flight has finished and its calls stand in the ledger, so the row can be run again at little cost.
+What fails in `generate` or `debate` is kept as a value; `pair` raises `BudgetSpent` when any of that work met a limit.
+By then everything that was in flight has finished and its calls stand in the ledger, so the row can be run again at
+little cost. A retriever that raises (it makes no call, so that is a bug) ends the row; the engine counts it as failed.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from kindling.graphs.faults import Fault, attempt, settle
 from kindling.graphs.rejection_sampling.pairing import make_pairs
 from kindling.graphs.rejection_sampling.settings import Settings
 from kindling.graphs.rejection_sampling.state import DebateTask, RowInput, RowState
-from kindling.records import Judgement, Outcome, Query, Status, Verdict, load
+from kindling.records import Candidate, Judgement, Outcome, Query, Status, Verdict, load
 
 Update = dict[str, Any]
 
@@ -32,10 +33,7 @@ class SamplingNodes:
     async def retrieve(self, state: RowInput) -> Update:
         """Examples near the query."""
         query = load(Query, state["query"])
-        found = await attempt("retriever", self._cast.retriever.retrieve(query))
-        if isinstance(found, Fault):
-            return {"query": query, "examples": (), "faults": (found,)}
-        return {"query": query, "examples": found}
+        return {"query": query, "examples": await self._cast.retriever.retrieve(query)}
 
     async def generate(self, state: RowState) -> Update:
         """All candidates at once; one that fails is dropped with its reason."""
@@ -44,7 +42,9 @@ class SamplingNodes:
         writers = [generators[index % len(generators)] for index in range(self._settings.candidates)]
         drawn = await asyncio.gather(
             *(
-                attempt(f"candidate {index} ({writer.name})", writer.generate(state["query"], examples, index))
+                attempt(
+                    f"candidate {index} ({writer.name})", Candidate, writer.generate(state["query"], examples, index)
+                )
                 for index, writer in enumerate(writers)
             )
         )
@@ -65,7 +65,8 @@ class SamplingNodes:
     async def debate(self, state: DebateTask) -> Update:
         """Judge one candidate."""
         candidate = state["candidate"]
-        judged = await attempt("debate", debate(self._debate, state["query"].text, candidate, state["examples"]))
+        work = debate(self._debate, state["query"].text, candidate, state["examples"])
+        judged = await attempt("debate", Judgement, work)
         if not isinstance(judged, Fault):
             return {"judgements": (judged,)}
         if judged.spent:

@@ -26,7 +26,7 @@ class RowState(RowInput, RowOutput):
     examples: tuple[Example, ...]  # last value: retrieve
     candidates: tuple[Candidate, ...]  # last value: generate
     judgements: Annotated[tuple[Judgement, ...], add]  # concatenated, in the order of the Sends: debate
-    faults: Annotated[tuple[Fault, ...], add]  # concatenated: any node
+    faults: Annotated[tuple[Fault, ...], add]  # concatenated: generate, debate
     # outcome: last value: pair
 
 

@@ -25,7 +25,12 @@ def test_normalising_twice_changes_nothing_more(text):
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("祝妈妈 生日快乐", "祝妈妈生日快乐"), ("短句,人生", "短句，人生。"), ("18岁寄语", "１８岁寄语"), ("Happy Day", "happy day")],
+    [
+        ("祝妈妈 生日快乐", "祝妈妈生日快乐"),
+        ("短句,人生", "短句，人生。"),
+        ("18岁寄语", "１８岁寄语"),
+        ("Happy Day", "happy day"),
+    ],
 )
 def test_the_same_request_written_differently_is_a_duplicate(one, other):
     intake = take_in([one, other], "zh", 200)

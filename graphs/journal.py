@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
-from kindling.errors import RunFolderError
+from kindling.errors import InputError, RunFolderError
 from kindling.records import Outcome, Query, Status, load
 
 
@@ -55,8 +55,8 @@ class RowJournal:
                     data = orjson.loads(line)
                     if data["key"] == self.key:
                         self._enter(end, load(Outcome, data["outcome"], str(self.path)))
-                except (orjson.JSONDecodeError, KeyError, TypeError):
-                    pass  # no line of ours: its row has no record, and is run again
+                except (orjson.JSONDecodeError, KeyError, TypeError, InputError):
+                    pass  # garbled, or of another version of the records: its row is run again
                 end += len(line)
         return end
 

@@ -74,7 +74,13 @@ class Flight:
 
     waiters: int = 0
     sent: bool = False
+    closing: bool = False
     task: "asyncio.Task[Answer] | None" = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a further try would be for anybody."""
+        return self.waiters > 0 and not self.closing
 
 
 Pay = Callable[[Flight], Awaitable[Paid]]
@@ -152,7 +158,7 @@ class Ledger:
     async def once(self, call: Call, role: str, pay: Pay) -> Recalled:
         """The answer to `call`, from the file, from the same call in flight, or by `pay`.
 
-        `pay` sets `Flight.sent` while a request is out, and gives up retrying when nobody waits any more.
+        `pay` sets `Flight.sent` while a request is out, and stops retrying when the call is not `wanted` any more.
         """
         key = call.key()
         if (stored := self.get(key)) is not None:
@@ -192,7 +198,7 @@ class Ledger:
         """Let the requests that are out come back and be stored; cancel what was not sent. Bounded by the time-outs."""
         flights = list(self._flights.items())
         for key, flight in flights:
-            flight.waiters = 0
+            flight.closing = True
             if not flight.sent:
                 self._abandon(key, flight)
         await asyncio.gather(*(flight.task for _, flight in flights if flight.task), return_exceptions=True)

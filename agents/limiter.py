@@ -4,10 +4,11 @@
     Lane   a model behind a gate: its limit, between 1 and the cap
 
 The limit doubles a round until the first sign of congestion (slow start), then grows by one a round (additive
-increase); on 429, 503 or a time-out it falls to 0.7 of what was in flight (multiplicative decrease), once for all
-requests that were sent before the fall. Latency slows the growth before errors come: the step is scaled by 2 -
-short/base, where `short` and `base` are a fast and a slow moving average, so a latency of twice the base stops it.
-Only a lane that uses its limit may raise it.
+increase). Each 429, 503 or time-out takes one half off it, so a round in which a share p is refused costs p/2 of the
+limit (multiplicative decrease by the share, as in DCTCP, RFC 8257): an endpoint that refuses everything halves it every
+round, while a few stray faults do not throttle a healthy one. Latency slows the growth before errors come: the step is
+scaled by 2 - short/base, where `short` and `base` are a fast and a slow moving average, so a latency of twice the base
+stops it. Only a lane that uses its limit may raise it.
 
 Waiters are served in order of arrival over all lanes of a gate; one whose lane is full does not hold up the others.
 No lock and no task of its own: everything happens inside `acquire`, `release`, `pause` and one timer for the end of a
@@ -19,22 +20,16 @@ from collections import deque
 from itertools import count
 from typing import NamedTuple
 
-DECREASE = 0.7
+DECREASE = 0.5
 FIRST_LIMIT = 16.0
 SHORT_WEIGHT = 0.1
 # of a round, not of an answer: the base must outlast many rounds, however wide they are
 BASE_WEIGHT = 0.02
 
 
-class Permit(NamedTuple):
-    """The right to send one request. `epoch` tells requests sent before a decrease from those sent after."""
-
-    epoch: int
-
-
 class _Waiter(NamedTuple):
     ticket: int
-    future: "asyncio.Future[Permit]"
+    future: "asyncio.Future[None]"
 
 
 class Gate:
@@ -89,7 +84,6 @@ class Lane:
         self.lowest = self.highest = self.limit
         self._queue: deque[_Waiter] = deque()
         self._slow_start = True
-        self._epoch = 0
         self._short = self._base = 0.0
 
     @property
@@ -111,35 +105,34 @@ class Lane:
         """Give the longest waiting its permit."""
         self.in_flight += 1
         self.gate.in_flight += 1
-        self._queue.popleft().future.set_result(Permit(self._epoch))
+        self._queue.popleft().future.set_result(None)
 
-    async def acquire(self) -> Permit:
-        """Wait for a permit. Whoever gets one must `release` it."""
-        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+    async def acquire(self) -> None:
+        """Wait for the permit to send one request; whoever gets it must `release` it."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiter(self.gate.ticket(), future))
         self.gate.serve()
         try:
-            return await future
+            await future
         except asyncio.CancelledError:
             # the permit may have come in the same turn of the loop as the cancellation
             if future.done() and not future.cancelled():
-                self.release(future.result())
+                self.release()
             raise
 
-    def release(self, permit: Permit, *, seconds: float | None = None, congested: bool = False) -> None:
+    def release(self, *, seconds: float | None = None, congested: bool = False) -> None:
         """Give a permit back: after an answer that took `seconds`, a sign of congestion, or nothing to learn from."""
-        if congested and permit.epoch == self._epoch:
+        if congested:
             self._decrease()
-        elif seconds is not None and not congested:
+        elif seconds is not None:
             self._increase(seconds)
         self.in_flight -= 1
         self.gate.in_flight -= 1
         self.gate.serve()
 
     def _decrease(self) -> None:
-        self._epoch += 1
         self._slow_start = False
-        self.limit = max(1.0, DECREASE * min(self.limit, self.in_flight))
+        self.limit = max(1.0, self.limit - DECREASE)
         self.lowest = min(self.lowest, self.limit)
 
     def _increase(self, seconds: float) -> None:

@@ -32,7 +32,7 @@ from kindling.agents.budget import Budget
 from kindling.agents.calls import Answer, Call, Message
 from kindling.agents.dialect import Dialect
 from kindling.agents.ledger import Flight, Ledger, Paid
-from kindling.agents.limiter import Gate, Lane, Permit
+from kindling.agents.limiter import Gate, Lane
 from kindling.agents.stats import LaneStats, Stats, Tally
 from kindling.agents.transport import Completions, Fault, RootClient
 from kindling.config import Config, Endpoint, Role, api_key
@@ -111,7 +111,7 @@ class ChatModel:
                 if self._dialect.learn(fault, body):
                     continue
                 tries += 1
-                if not fault.transient or tries > self._server.endpoint.retries or not flight.waiters:
+                if not fault.transient or tries > self._server.endpoint.retries or not flight.wanted:
                     self.tally.failures += 1
                     raise self._final(fault, tries) from fault
                 self.tally.retries += 1
@@ -120,7 +120,7 @@ class ChatModel:
 
     async def _ask(self, call: Call, body: Mapping[str, Any], flight: Flight) -> Paid:
         """One request, within the limits. Raises `Fault`."""
-        permit = await self._permit()
+        await self._permit()
         expected = self._expected(call)
         seconds: float | None = None
         congested = False
@@ -142,7 +142,7 @@ class ChatModel:
             self._heed(fault)
             raise
         finally:
-            self.lane.release(permit, seconds=seconds, congested=congested)
+            self.lane.release(seconds=seconds, congested=congested)
         self._server.reached = True
         answer = _answer(message)
         cost = self._cost(answer.prompt_tokens, answer.completion_tokens)
@@ -150,12 +150,12 @@ class ChatModel:
         self.tally.paid(answer, cost, seconds)
         return Paid(answer, cost, seconds)
 
-    async def _permit(self) -> Permit:
-        """A permit of the limiter, but no longer than the minutes last."""
+    async def _permit(self) -> None:
+        """Wait for a permit of the limiter, but no longer than the minutes last."""
         self._budget.check()
         try:
             async with asyncio.timeout(self._budget.seconds_left()):
-                return await self.lane.acquire()
+                await self.lane.acquire()
         except TimeoutError:
             self._budget.check()
             raise BudgetSpent("max_minutes are over") from None

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
+from typing import TypedDict
 
 import pytest
+from langgraph.graph import StateGraph
 
 from kindling.agents.budget import Budget
 from kindling.agents.models import backoff, request_seed
@@ -268,3 +270,21 @@ async def test_the_secret_is_in_no_file_log_error_or_repr(tmp_path, monkeypatch,
     text = "\n".join(repr(thing) + str(thing) for thing in (*shown, *causes)) + caplog.text
     assert SECRET not in text
     assert not any(SECRET.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+async def test_inside_a_graph_nothing_is_streamed_and_its_listeners_hear_of_the_call(tmp_path):
+    class State(TypedDict):
+        text: str
+
+    async with (
+        ScriptedServer(Script(texts=("清风徐来",))).running() as server,
+        scripted_models(server, tmp_path / "l.sqlite") as play,
+    ):
+
+        async def write(state: State) -> State:
+            return {"text": (await play.judge.complete(said("写"))).text}
+
+        graph = StateGraph(State).add_node("write", write).set_entry_point("write").compile()
+        heard = [message.content async for message, _ in graph.astream({"text": ""}, stream_mode="messages")]
+        assert heard == ["清风徐来"]
+        assert not server.bodies[0].get("stream")

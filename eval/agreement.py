@@ -1,8 +1,8 @@
 """How far scores agree with labels: the usual measures, each with a 95 % interval over resampled queries.
 
-*Good* is the positive class; a text is called good when its score is above one half. Every measure is written for weighted
-cases and all resamples at once (`kindling.eval.intervals`), which scikit-learn's are not; tests hold them against
-scikit-learn's and against numbers derived by hand.
+*Good* is the positive class; a text is called good when its score is above one half. Every measure is written for
+weighted cases and all resamples at once (`kindling.eval.intervals`), which scikit-learn's are not; tests hold them
+against scikit-learn's and against numbers derived by hand.
 
 Cases without a score are no part of this: they are counted elsewhere and never stand for right or wrong.
 
@@ -13,15 +13,15 @@ Let tp, fp, tn, fn be the weights of the four outcomes, and n their sum.
     recall        tp / (tp + fn)                         also: true positive rate, sensitivity
     specificity   tn / (tn + fp)                         also: true negative rate
     f1            2 tp / (2 tp + fp + fn)                C. J. van Rijsbergen, Information Retrieval, 1979
-    kappa         (p - e) / (1 - e)                      J. Cohen, Educ. Psychol. Meas. 1960; p = accuracy, e = agreement
-                                                         expected of independent labels with the same marginals
+    kappa         (p - e) / (1 - e)                      J. Cohen, Educ. Psychol. Meas. 1960; p = accuracy, e = what
+                                                         independent labels with the same marginals reach
     auc           P(good above bad) + P(equal) / 2       J. A. Hanley and B. J. McNeil, Radiology 1982
     brier         mean of (score - label)²               G. W. Brier, Mon. Weather Rev. 1950
     ece           Σ over ten equal bins of the score:    M. P. Naeini et al., AAAI 2015; C. Guo et al., ICML 2017
                   share · |mean score - share of good|
 
-The calibration error cannot be negative, so noise only adds to it, in resamples once more: where it is small, its interval
-may lie above it.
+The calibration error cannot be negative, so noise only adds to it, in resamples once more: where it is small, its
+interval may lie above it.
 """
 
 from dataclasses import dataclass
@@ -63,10 +63,10 @@ class Agreement:
 
 
 def agreement(labels: Bools, scores: Floats, weights: Floats, ranking: Floats | None = None) -> Agreement:
-    """The agreement of `scores` in [0, 1] with `labels` (true is good), both of shape (cases,).
+    """Hold `scores` in [0, 1] against `labels` (true is good), both of shape (cases,).
 
-    `weights` comes from `resample`, one column a case. `ranking` is what AUC is taken from, where that is not the score:
-    it may be any real number.
+    `weights` comes from `resample`, one column a case. `ranking` is what AUC is taken from, where that is not the
+    score: it may be any real number.
     """
     called = scores > 0.5
     outcome = (labels & called, ~labels & called, ~labels & ~called, labels & ~called)
@@ -90,7 +90,7 @@ def agreement(labels: Bools, scores: Floats, weights: Floats, ranking: Floats | 
 
 
 def auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:
-    """The area under the ROC curve for every row of `weights`; NaN where a row has one label only."""
+    """Take the area under the ROC curve for every row of `weights`; NaN where a row has one label only."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0]) if len(scores) else np.zeros(0, int)
     good, bad = (np.add.reduceat(weights[:, order] * kind[order], starts, axis=1) for kind in (labels, ~labels))
@@ -99,7 +99,7 @@ def auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:
 
 
 def ece(labels: Bools, scores: Floats, weights: Floats) -> Floats:
-    """Expected calibration error over ten bins of equal width for every row of `weights`."""
+    """Take the calibration error over ten bins of equal width for every row of `weights`."""
     bins = np.minimum((scores * BINS).astype(int), BINS - 1)
     member = bins[:, None] == np.arange(BINS)
     gap = weights @ (member * (scores - labels)[:, None])  # share · (mean score - share of good), times the total

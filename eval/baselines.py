@@ -1,8 +1,8 @@
 """What explains the labels without any judgement: the more frequent label, the length, the letters; and how to take the
 length away.
 
-A judge is worth what it adds to these. All are cross-validated on the very cases that the judge is measured on, with the
-cases of one query in one fold, and none sees the query:
+A judge is worth what it adds to these. All are cross-validated on the very cases that the judge is measured on, with
+the cases of one query in one fold, and none sees the query:
 
     majority   the share of good, always the same
     length     a threshold on the number of characters (a decision stump, either direction)
@@ -54,7 +54,7 @@ def folds(cases: Sequence[LabelledCase], seed: int, count: int = FOLDS) -> tuple
 
 
 def baselines(cases: Sequence[LabelledCase], seed: int) -> tuple[Baseline, ...]:
-    """The three baselines, in the order above."""
+    """Fit and apply the three baselines, in the order above."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -94,12 +94,12 @@ def _either_way(lengths: Floats, good: NDArray[np.bool_]) -> Floats:
 
 
 def length_matched(cases: Sequence[LabelledCase], seed: int, tolerance: float = TOLERANCE) -> tuple[int, ...]:
-    """Indices of a subset in which every good case has a bad one of nearly its length, and length tells nothing.
+    """Find a subset (indices) in which every good case has a bad one of nearly its length: length tells nothing there.
 
-    Nearest available matching within a caliper, one to one (P. R. Rosenbaum and D. B. Rubin, Am. Stat. 1985): lengths differ
-    by at most `tolerance` of the longer. Of the pairs whose good text is longer and those whose bad text is, the more
-    numerous kind is cut, widest differences first, until there are as many of each: otherwise the matched good texts would
-    still be the longer ones wherever the good texts are. Which of several equally near cases is taken depends on `seed`.
+    Nearest available matching within a caliper, one to one (P. R. Rosenbaum and D. B. Rubin, Am. Stat. 1985): lengths
+    differ by at most `tolerance` of the longer. Of the pairs whose good text is longer and those whose bad text is, the
+    more numerous kind is cut, widest differences first, until there are as many of each: otherwise the matched good
+    texts would still be longer where good texts are. Which of several equally near cases is taken depends on `seed`.
     """
     pairs = sorted(_matches(cases, seed, tolerance), key=lambda pair: abs(_gap(cases, pair)))
     longer, shorter = ([p for p in pairs if sign * _gap(cases, p) > 0] for sign in (1, -1))

@@ -2,9 +2,9 @@
 
 Two ways, for two kinds of number:
 
-    resampled   a statistic of many cases (kappa, AUC, ...): percentile bootstrap over *clusters*. Cases of one query are
-                alike, so whole queries are drawn, with replacement (B. Efron and R. Tibshirani, An Introduction to the
-                Bootstrap, 1993, ch. 13; A. Davison and D. Hinkley, Bootstrap Methods, 1997, section 3.8).
+    resampled   a statistic of many cases (kappa, AUC, ...): percentile bootstrap over *clusters*. Cases of one query
+                are alike, so whole queries are drawn, with replacement (B. Efron and R. Tibshirani, An Introduction to
+                the Bootstrap, 1993, ch. 13; A. Davison and D. Hinkley, Bootstrap Methods, 1997, section 3.8).
     share       a share of trials: Wilson's score interval (E. B. Wilson, JASA 1927) with the number of clusters as the
                 number of trials. It says something about a share of 0 or 1 too, where every resample is the same.
 
@@ -50,7 +50,7 @@ def resample(clusters: Sequence[str], seed: int, rounds: int = ROUNDS) -> Floats
 
 
 def resampled(values: Floats) -> Estimate:
-    """The estimate from a statistic of every row of `resample`; NaN where a row leaves it undefined.
+    """Make the estimate from a statistic of every row of `resample`; NaN where a row leaves it undefined.
 
     Resamples without a value are left out; where the value itself is undefined, so is the estimate.
     """
@@ -61,7 +61,7 @@ def resampled(values: Floats) -> Estimate:
 
 
 def share(hits: float, clusters: Sequence[str]) -> Estimate:
-    """The share of `hits` (halves allowed) among trials; `clusters` names the cluster of each trial."""
+    """Estimate the share of `hits` (halves allowed) among trials; `clusters` names the cluster of each trial."""
     if not clusters:
         return Estimate()
     value = hits / len(clusters)

@@ -1,8 +1,8 @@
 """Labelled files: cases that people called good or bad, and pairs of which one text is preferred.
 
-One reader for both kinds, so that every command understands the same spellings and refuses the same mistakes in the same
-words. Rows keep the file's order and none is dropped: the n-th case is the n-th row. What is *in* the texts (empty, equal,
-contradictory) is not judged here; that is the audit's business.
+One reader for both kinds, so that every command understands the same spellings and refuses the same mistakes in the
+same words. Rows keep the file's order and none is dropped: the n-th case is the n-th row. What is *in* the texts
+(empty, equal, contradictory) is not judged here; that is the audit's business.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from kindling.tables import read_rows
 
 LABELS: dict[str, Label] = {"1": "good", "good": "good", "true": "good", "0": "bad", "bad": "bad", "false": "bad"}
 _OPTIONAL = ("flaw", "source", "occasion", "recipient")
+# how a file says that it leaves something open
+_OPEN = (None, "", "不限", "any")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Pair:
 
 
 def read_labelled(path: Path) -> tuple[LabelledCase, ...]:
-    """The cases of `path`: columns query, response, label; flaw, source, occasion and recipient where there are any.
+    """Read the cases of `path`: columns query, response, label; flaw, source, occasion and recipient where given.
 
     A label is 0/1, good/bad or true/false, as text (in any case), number or boolean. Raises `InputError` that names the
     row and the column.
@@ -40,13 +42,13 @@ def read_labelled(path: Path) -> tuple[LabelledCase, ...]:
 
 
 def _case(row: dict[str, Any], where: str) -> LabelledCase:
-    optional = {name: _text(row[name], name, where) for name in _OPTIONAL if row.get(name) not in (None, "")}
+    optional = {name: _text(row[name], name, where) for name in _OPTIONAL if row.get(name) not in _OPEN}
     query, response = (_text(row[name], name, where) for name in ("query", "response"))
     return LabelledCase(query, response, read_label(row["label"], where), **optional)
 
 
 def read_label(value: Any, where: str) -> Label:
-    """`value` as a label. Raises `InputError` that starts with `where`."""
+    """Understand `value` as a label. Raises `InputError` that starts with `where`."""
     # true and 1.0 are the same label as 1, whatever the file format made of it
     plain = str(int(value)) if isinstance(value, bool | float) and value in (0, 1) else str(value)
     label = LABELS.get(plain.strip().lower())
@@ -56,7 +58,7 @@ def read_label(value: Any, where: str) -> Label:
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:
-    """The pairs of `path`: text columns query, chosen, rejected, or TRL's prompt, chosen, rejected (text or messages).
+    """Read the pairs of `path`: columns query, chosen, rejected, or TRL's prompt, chosen, rejected (text or messages).
 
     Of a conversation, the last user message is the query, and the last assistant message the response. Raises
     `InputError` that names the row and the column.
@@ -74,7 +76,7 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
 
 
 def _said(value: Any, role: str, column: str, where: str) -> str:
-    """A text as it is, or the last message of `role` in a conversation."""
+    """Take a text as it is, or the last message of `role` in a conversation."""
     if not isinstance(value, list):
         return _text(value, column, where)
     for message in reversed(value):

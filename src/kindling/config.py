@@ -3,7 +3,7 @@
     [project]                      task pack and the folder of your edited templates
     [endpoints.NAME]               where a model is served, the *name* of the variable that holds its key, limits
     [roles.ROLE]                   which endpoint and model play a role; a role without a section is embedded
-    [retriever] [curate] [budget]  everything else
+    [retriever] [curate] [certify] [budget]  everything else
 
 `load_config` reads the file, applies `--set a.b=c` overrides (values are TOML, bare words are strings), checks every
 name and reports the first offence in one line. A `Config` is frozen and holds no secret: keys are read from the
@@ -94,6 +94,25 @@ class CurateSection(_Section):
     max_query_chars: int = Field(200, ge=2)
 
 
+class CertifySection(_Section):
+    """What a judge is measured by, and what it must reach: shares in [0, 1]."""
+
+    min_kappa: float = Field(0.70, ge=-1, le=1)
+    min_gain_over_length: float = Field(
+        0.0, description="length-matched AUC above that of length; low end"
+    )
+    min_reading_occasion: float = Field(0.95, ge=0, le=1, description="own query preferred to one of another occasion")
+    min_reading_recipient: float = Field(0.90, ge=0, le=1, description="... to one of another recipient")
+    max_attack: float = Field(0.02, ge=0, le=1, description="success rate of each family of attacks but padding")
+    max_padding: float = Field(0.02, ge=0, le=1, description="bad texts that turn good when padded")
+    max_flips: float = Field(0.10, ge=0, le=1, description="cases whose label differs between repeats")
+    max_unscored: float = Field(0.05, ge=0, le=1)
+    attack_cases: int = Field(20, ge=1, description="cases that each attack is tried on")
+    repeats: int = Field(3, ge=1, description="verdicts on each repeated case")
+    repeat_cases: int = Field(100, ge=1, description="cases that are judged repeatedly")
+    in_flight: int = Field(64, ge=1, description="judgements worked on at once")
+
+
 class Budget(_Section):
     """Limits of a run; none means unlimited. Minutes count this process, not those before a resume."""
 
@@ -112,6 +131,7 @@ class Config(_Section):
     )
     retriever: RetrieverSection = RetrieverSection()
     curate: CurateSection = CurateSection()
+    certify: CertifySection = CertifySection()
     budget: Budget = Budget()
     root: Path = Field(Path("."), exclude=True)
 

@@ -11,7 +11,6 @@ Left out: similarity to the responses (a query asks for a kind of text, and the 
 answered), and approximate indices (a corpus of shown examples is small).
 """
 
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import log1p
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kindling.errors import ConfigError, InputError
-from kindling.records import Example, Query
+from kindling.records import Example, Query, request_key
 from kindling.tables import read_rows
 
 Vectors = NDArray[np.float32]
@@ -80,17 +79,12 @@ def _count(value: Any, path: Path, number: int) -> int:
     return count
 
 
-def normalise(text: str) -> str:
-    """Fold case and width, and drop punctuation and spaces: queries that are equal after it ask for the same."""
-    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
-
-
 class _Ranking:
     """The corpus, and the rules by which found rows become examples."""
 
     def __init__(self, examples: Iterable[Example], k: int, min_similarity: float, popularity_weight: float) -> None:
         self.examples = tuple(examples)
-        self.keys = [normalise(example.query) for example in self.examples]
+        self.keys = [request_key(example.query) for example in self.examples]
         self.k = k
         self._min_similarity = min_similarity
         top = max((example.popularity for example in self.examples), default=0)
@@ -130,7 +124,7 @@ class LexicalRetriever:
         """Examples for `query`, best first."""
         if not self._ranking.k:
             return ()
-        key = normalise(query.text)
+        key = request_key(query.text)
         similarities = self.similarities(key)
         return self._ranking.choose(key, np.flatnonzero(similarities).tolist(), similarities.tolist())
 
@@ -182,7 +176,7 @@ class DenseRetriever:
         found = [int(row) for row in rows[0] if row >= 0]
         for row, product in zip(found, products[0], strict=False):
             similarities[row] = max(0.0, float(product))
-        return self._ranking.choose(normalise(query.text), found, similarities)
+        return self._ranking.choose(request_key(query.text), found, similarities)
 
 
 def _unit(vectors: Vectors) -> Vectors:

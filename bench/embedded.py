@@ -13,7 +13,9 @@ def run(queries: Path) -> None:
         here = Path(folder)
         common = (str(queries.resolve()), "--limit", str(ROWS), "--candidates", "4", "--seed", "7")
         first, second = (kindling("curate", *common, "--out", name, cwd=here) for name in ("a", "b"))
-        same = all((here / f"a/{f}").read_bytes() == (here / f"b/{f}").read_bytes() for f in ("pairs.jsonl", "sft.jsonl"))
+        same = all(
+            (here / f"a/{f}").read_bytes() == (here / f"b/{f}").read_bytes() for f in ("pairs.jsonl", "sft.jsonl")
+        )
         counts = first.answer["rows"]
         print(f"rows: {counts}, together {sum(counts.values())}")
         for one in (first, second):

@@ -27,7 +27,9 @@ def run(queries: Path) -> None:
         same = (here / "whole/pairs.jsonl").read_bytes() == (here / "killed/pairs.jsonl").read_bytes()
     again = after["answered"] - 2 * alone
     print(f"calls of an undisturbed run: {alone}; killed after {half - alone}")
-    print(f"calls made twice: {again} ({again / alone:.1%}); rows {resumed.answer['rows']} against {whole.answer['rows']}")
+    print(
+        f"calls made twice: {again} ({again / alone:.1%}); rows {resumed.answer['rows']} against {whole.answer['rows']}"
+    )
     print(f"the same pairs: {same}")
 
 

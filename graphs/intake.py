@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from kindling.records import Outcome, Query
+from kindling.records import Outcome, Query, request_key
 
 _LINK = re.compile(r"https?://|www\.|\b[\w.-]+@[\w-]+\.\w|\b[\w-]+\.(?:com|cn|net|org)\b", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
-_EDGES = " \t,，.。;；:：、|/\\\"'“”‘’`-—_~·"
+_EDGES = " \t,，.。;；:：、|/\\`-—_~·"  # quotes stay: they may belong to a form that the query asks for
 MIN_LETTERS = 2
 MAX_SAME_SHARE = 0.6
 
@@ -41,11 +41,6 @@ def normalise(text: str) -> str:
         if unicodedata.category(char) != "Cf"
     )
     return _SPACE.sub(" ", visible).strip(_EDGES)
-
-
-def duplicate_key(text: str) -> str:
-    """Equal for queries that differ only in case, width, spaces or punctuation."""
-    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 
 def junk(text: str, language: str, max_chars: int) -> str | None:
@@ -80,7 +75,7 @@ def take_in(texts: Iterable[str], language: str, max_chars: int) -> Intake:
     for row, raw in enumerate(texts):
         query = Query(normalise(raw), row)
         why = junk(query.text, language, max_chars)
-        key = duplicate_key(query.text)
+        key = request_key(query.text)
         if why:
             dropped.append(Outcome(replace(query, text=raw), "dropped", why))
         elif key in first:

@@ -9,6 +9,7 @@ the house may turn an unscored verdict into a label.
 
 import hashlib
 import math
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -26,6 +27,11 @@ T = TypeVar("T")
 def text_id(*parts: str) -> str:
     """Sixteen hex digits that depend on `parts` alone: the same text has the same id in every run."""
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+def request_key(text: str) -> str:
+    """Equal for queries that ask for the same: case, width, spaces and punctuation are folded away."""
+    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 
 def load(kind: type[T], data: Any, where: str = "") -> T:

@@ -15,7 +15,6 @@ import fcntl
 import os
 import platform
 import sys
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -142,8 +141,3 @@ def cpu_seconds() -> float:
     """User and system CPU time of this process so far."""
     times = os.times()
     return times.user + times.system
-
-
-def stopwatch() -> float:
-    """A monotonic clock reading, in seconds."""
-    return time.monotonic()

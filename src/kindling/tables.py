@@ -38,7 +38,9 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     try:
         rows = _READERS[kind](path, text_column or "")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 (byte {error.start}); convert it, e.g. iconv -f GB18030 -t UTF-8") from error
+        raise InputError(
+            f"{path}: not UTF-8 (byte {error.start}); convert it, e.g. iconv -f GB18030 -t UTF-8"
+        ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not rows:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from kindling.agents.retriever import DenseRetriever, LexicalRetriever, dense_retriever, load_examples, normalise
+from kindling.agents.retriever import DenseRetriever, LexicalRetriever, dense_retriever, load_examples
 from kindling.errors import ConfigError, InputError
-from kindling.records import Example, Query
+from kindling.records import Example, Query, request_key
 
 SUBJECTS = ("面包", "咖啡", "书店", "花店", "茶馆", "自行车", "雨伞", "钢琴", "眼镜", "手表")
 KINDS = ("的广告词", "的口号简短", "新店开张", "八个字", "打折海报", "的故事")
@@ -38,7 +38,7 @@ def letters(texts):
 
 async def test_similarity_is_the_cosine_that_scikit_learn_computes():
     retriever = LexicalRetriever(CORPUS)
-    keys = [normalise(example.query) for example in CORPUS]
+    keys = [request_key(example.query) for example in CORPUS]
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True, lowercase=False).fit(keys)
     for query in ("面包面包的广告", "茶馆打折", "xyz", ""):
         expected = (vectorizer.transform([query]) @ vectorizer.transform(keys).T).toarray()[0]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindling.graphs.intake import duplicate_key, junk, normalise, take_in
+from kindling.graphs.intake import junk, normalise, take_in
+from kindling.records import request_key
 
 
 @given(st.lists(st.text(max_size=30), max_size=30))
@@ -35,7 +36,7 @@ def test_normalising_twice_changes_nothing_more(text):
 def test_the_same_request_written_differently_is_a_duplicate(one, other):
     intake = take_in([one, other], "zh", 200)
     assert [query.count for query in intake.queries] == [2]
-    assert duplicate_key(one) == duplicate_key(other)
+    assert request_key(one) == request_key(other)
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,23 @@ at the configuration: `llm` where it casts a generator, `embedded` where it cast
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kindling.config import GENERATORS, Config, api_key
 from kindling.errors import ConfigError
+from kindling.records import Side
 
 if TYPE_CHECKING:
+    from kindling.agents.budget import Budget
     from kindling.agents.cast import Cast
+    from kindling.agents.critic import Critic
     from kindling.agents.generator import Generator
-    from kindling.agents.models import Models
+    from kindling.agents.judge import Judge
+    from kindling.agents.ledger import Ledger
+    from kindling.agents.models import ChatModel, Models
+    from kindling.agents.reflector import Reflector
     from kindling.agents.retriever import Retriever
     from kindling.prompts.library import TaskPack
 
@@ -57,9 +63,15 @@ class CastPlan:
         found = {role: self.pack.prompt(_template(role)).hash for role in self.paid}
         return {**found, EMBEDDED: self.pack.data_hash()} if embedded else found
 
-    def calls_per_candidate(self) -> dict[str, int]:
-        """Calls of each paid role for one candidate, without repairs; a generator writes every n-th candidate."""
-        return {role: self.config.role("judge").votes if role == "judge" else 1 for role in self.paid}
+    def calls(self, rows: int, candidates: int) -> dict[str, int]:
+        """Calls of each paid role for `rows` of `candidates` each, if none is repaired, retried or spared.
+
+        Generators take turns: the first writes candidates 0, n, 2n, ... of n generators.
+        """
+        writers = [role for role in self.players if role in GENERATORS]
+        each = {role: len(range(place, candidates, len(writers))) for place, role in enumerate(writers)}
+        votes = {"judge": self.config.role("judge").votes}
+        return {role: rows * each.get(role, candidates * votes.get(role, 1)) for role in self.paid}
 
 
 def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: int = 0) -> CastPlan:
@@ -119,3 +131,131 @@ def _player(config: Config, role: str) -> str:
 
 def _template(role: str) -> str:
     return "generator" if role in GENERATORS else role
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A cast ready to play. `models` is None where nobody is paid; `ledger` holds the calls of all its runs."""
+
+    cast: "Cast"
+    models: "Models | None"
+    ledger: "Ledger | None"
+    budget: "Budget | None"
+
+    @property
+    def cost(self) -> float:
+        """Money spent by every process that used this ledger."""
+        return self.budget.cost if self.budget else 0.0
+
+    def spent(self) -> dict[str, Any]:
+        """Calls, tokens and money of every process that used this ledger, per role, for run.json."""
+        totals = self.ledger.totals() if self.ledger else []
+        return {
+            "calls": sum(total.calls for total in totals),
+            "cost": self.cost,
+            "roles": [asdict(total) for total in totals],
+            "this_process": asdict(self.models.stats()) if self.models else None,
+        }
+
+
+@asynccontextmanager
+async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]:
+    """The agents of `plan`. The ledger is opened, and made, only if a model plays."""
+    from kindling.agents.cast import Cast
+
+    async with AsyncExitStack() as stack:
+        models, ledger, budget = None, None, None
+        if plan.paid:
+            from kindling.agents.budget import Budget
+            from kindling.agents.ledger import Ledger
+            from kindling.agents.models import open_models
+
+            ledger = Ledger(ledger_file)
+            stack.callback(ledger.close)
+            totals = ledger.totals()
+            budget = Budget(plan.config.budget, sum(one.calls for one in totals), sum(one.cost for one in totals))
+            models = await stack.enter_async_context(open_models(plan.config, ledger, budget, plan.seed))
+        make = _Agents(plan, models)
+        yield Company(
+            Cast(
+                retriever=make.retriever(),
+                generators=make.generators(),
+                positive=make.critic("positive"),
+                negative=make.critic("negative"),
+                judge=make.judge(),
+                reflector=make.reflector(),
+                brief_chars=plan.pack.settings.brief_chars,
+            ),
+            models,
+            ledger,
+            budget,
+        )
+
+
+class _Agents:
+    """Makes the agent of each role: a model where the plan pays for one, the embedded one elsewhere."""
+
+    def __init__(self, plan: CastPlan, models: "Models | None") -> None:
+        self._plan = plan
+        self._models = models
+        self._pack = plan.pack
+        self._language = plan.pack.settings.language
+
+    def retriever(self) -> "Retriever":
+        from kindling.agents.retriever import LexicalRetriever, dense_retriever, load_examples
+
+        section = self._plan.config.retriever
+        corpus = self._plan.config.root / section.examples if section.examples else self._pack.file("corpus.jsonl")
+        ranking = {name: getattr(section, name) for name in ("k", "min_similarity", "popularity_weight")}
+        examples = load_examples(corpus)
+        if section.kind == "dense":
+            return dense_retriever(examples, section.model, **ranking)
+        return LexicalRetriever(examples, **ranking)
+
+    def generators(self) -> "tuple[Generator, ...]":
+        from kindling.agents.generator import LLMGenerator
+        from kindling.agents.recorded import RecordedGenerator
+
+        made: list[Generator] = []
+        for role, player in self._plan.players.items():
+            if role == "file":
+                made.append(RecordedGenerator(Path(player.removeprefix("file "))))
+            elif role in GENERATORS and player == EMBEDDED:
+                made.append(self._embedded.generator(role))
+            elif role in GENERATORS:
+                brief = self._pack.settings.brief_chars
+                made.append(LLMGenerator(self._model(role), self._pack.prompt("generator"), role, brief))
+        return tuple(made)
+
+    def critic(self, role: Literal["positive", "negative"]) -> "Critic | None":
+        from kindling.agents.critic import LLMCritic
+
+        side: Side = "merits" if role == "positive" else "flaws"
+        match self._plan.players.get(role):
+            case None:
+                return None
+            case "embedded":
+                return self._embedded.critic(side)
+        return LLMCritic(self._model(role), self._pack.prompt(role), side, self._language)
+
+    def judge(self) -> "Judge":
+        from kindling.agents.judge import LLMJudge
+
+        if self._plan.players["judge"] == EMBEDDED:
+            return self._embedded.judge()
+        votes = self._plan.config.role("judge").votes
+        return LLMJudge(self._model("judge"), self._pack.prompt("judge"), votes, self._language)
+
+    def reflector(self) -> "Reflector | None":
+        from kindling.agents.reflector import LLMReflector
+
+        match self._plan.players.get("reflector"):
+            case None:
+                return None
+            case "embedded":
+                return self._embedded.reflector()
+        return LLMReflector(self._model("reflector"), self._pack.prompt("reflector"), self._language)
+
+    def _model(self, role: str) -> "ChatModel":
+        assert self._models is not None, "a plan with paid roles opens models"
+        return self._models.role(role)

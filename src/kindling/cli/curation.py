@@ -6,24 +6,27 @@ that have no finished record under the present templates; calls that were paid c
 
 import asyncio
 import hashlib
-import signal
+import heapq
+import logging
+import time
+import traceback
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import orjson
 
 from kindling.cli import casting, console, curated
 from kindling.config import Config
 from kindling.errors import InputError
-from kindling.graphs.engine import Tally, run_rows
+from kindling.graphs.engine import Progress, Tally, run_rows, stop_on_interrupt
 from kindling.graphs.intake import Intake, take_in
 from kindling.graphs.journal import RowJournal
-from kindling.graphs.rejection_sampling import build
+from kindling.graphs.rejection_sampling import Settings, build, sampler
 from kindling.records import text_id
 from kindling.runs import RunFolder, cpu_seconds, open_run, peak_memory_mb, versions
 from kindling.tables import read_rows
-
-if TYPE_CHECKING:
-    from kindling.agents.models import Models
 
 INTERRUPTED = 130
 
@@ -94,3 +97,178 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, as_json: bool) -> int:
+    """Run the rows, write the datasets, sum up."""
+    templates = plan.templates()
+    changed = sorted(role for role, known in run.previous_templates.items() if templates.get(role) != known)
+    if changed:
+        run.event("templates_changed", roles=changed)
+        console.note(f"templates changed since the last stop: {', '.join(changed)}; what depends on them is run again")
+    run.save(
+        status="running",
+        config=plan.config.model_dump(mode="json"),
+        templates=templates,
+        versions=versions(),
+        seed=request.seed,
+    )
+    handler = _EventHandler(run)
+    logging.getLogger("kindling").addHandler(handler)
+    cpu, started = cpu_seconds(), time.monotonic()
+    try:
+        key = text_id(orjson.dumps([_settings(request, plan), templates]).decode())
+        with RowJournal(run.path / "journal.jsonl", key) as journal:
+            tally, spent = asyncio.run(_run(request, plan, intake, run, journal, quiet=as_json))
+            work = {"work_s": time.monotonic() - started, "work_cpu_s": cpu_seconds() - cpu}
+            outcomes = heapq.merge(journal.outcomes(tally.last_row), intake.dropped, key=lambda one: one.query.row)
+            facts = _card_facts(request, plan)
+            settings = plan.pack.settings
+            title = f"Preference pairs: {settings.title}"
+            datasets = curated.write_datasets(run.path, outcomes, title, settings.language, facts)
+    except BaseException as error:
+        run.save(status="failed", error=type(error).__name__)
+        raise
+    finally:
+        logging.getLogger("kindling").removeHandler(handler)
+    report = _report(request, plan, intake, tally, datasets, spent, work)
+    run.save(status="finished" if not tally.pending else "stopped", **report)
+    run.event("stopped", pending=tally.pending)
+    if as_json:
+        console.answer(report)
+    else:
+        _show(request, report, datasets)
+    return INTERRUPTED if tally.reasons["pending", "stopped"] else 0
+
+
+async def _run(
+    request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, journal: RowJournal, *, quiet: bool
+) -> tuple[Tally, dict[str, Any]]:
+    """The rows through the graph; Ctrl-C once lets what is in flight finish, twice cancels it."""
+    async with casting.open_cast(plan, run.path / "ledger.sqlite") as company:
+        graph = build(company.cast, Settings.of(request.config, request.seed))
+        with stop_on_interrupt() as stop, console.progress("curating", len(intake.queries), quiet=quiet) as advance:
+            tally = await run_rows(
+                intake.queries,
+                sampler(graph),
+                journal,
+                in_flight=request.config.curate.in_flight,
+                accept=request.accept,
+                stop=stop,
+                on_progress=lambda now: advance(now.done, _words(now, company)),
+            )
+        return tally, company.spent()
+
+
+def _words(now: Progress, company: casting.Company) -> str:
+    """The words beside the progress bar."""
+    pace = f"{now.statuses['accepted']:,} accepted · {now.rate:.1f} rows/s"
+    return f"{pace} · cost {company.cost:.4f}" if company.models else pace
+
+
+def _report(
+    request: Request,
+    plan: casting.CastPlan,
+    intake: Intake,
+    tally: Tally,
+    datasets: curated.Datasets,
+    spent: dict[str, Any],
+    work: dict[str, float],
+) -> dict[str, Any]:
+    """What run.json and --json say. The rows add up to what came in, or this raises: a number that is wrong must not be shown."""
+    rows = Counter(datasets.statuses)
+    rows["pending"] += tally.statuses["pending"]
+    came_in = len(intake.queries) + len(intake.dropped)
+    if rows.total() != came_in:
+        raise AssertionError(f"{came_in} rows came in, but {dict(rows)} are accounted for: please report this")
+    reasons = Counter(datasets.reasons) + Counter({k: n for k, n in tally.reasons.items() if k[0] == "pending"})
+    return {
+        "rows": {status: count for status, count in sorted(rows.items()) if count},
+        "reasons": [{"status": status, "reason": why, "rows": n} for (status, why), n in sorted(reasons.items())],
+        "verdicts": dict(sorted(datasets.verdicts.items())),
+        "pairs": len(datasets.pairs),
+        "sft": len(datasets.sft),
+        "length_bias": datasets.bias(),
+        "players": plan.players,
+        "calls": spent["calls"],
+        "cost": spent["cost"],
+        "roles": spent["roles"],
+        "this_process": spent["this_process"],
+        **work,
+        "rows_per_s": came_in / work["work_s"],
+        "peak_memory_mb": peak_memory_mb(),
+        "out": str(request.out),
+    }
+
+
+def _card_facts(request: Request, plan: casting.CastPlan) -> list[str]:
+    curate = request.config.curate
+    return [
+        *(f"{role}: {player}" for role, player in plan.players.items()),
+        f"{curate.candidates} candidates a query, pairing {curate.pairing}, margin {curate.margin:g}, seed {request.seed}",
+        *(f"template {role}: {known}" for role, known in plan.templates().items()),
+        f"queries: {request.queries.name}, sha256 {_sha256(request.queries)}",
+    ]
+
+
+def _describe(request: Request, plan: casting.CastPlan, intake: Intake, as_json: bool) -> None:
+    """The dry run: who plays, how many rows, how many calls, and roughly what they cost."""
+    rows, candidates = len(intake.queries), request.config.curate.candidates
+    calls = plan.calls(rows, candidates)
+    dropped = Counter(outcome.reason for outcome in intake.dropped)
+    cost = plan.cost(intake.queries[0].text, calls)
+    if as_json:
+        console.answer({"players": plan.players, "rows": rows, "dropped": dropped, "calls": calls, "cost": cost})
+        return
+    console.table("Who plays", ("role", "player"), list(plan.players.items()))
+    console.table(
+        "Rows", ("what", "rows"), [("to work on", rows), *((f"dropped: {why}", n) for why, n in dropped.items())]
+    )
+    if calls:
+        console.table(
+            "Calls at most, without repairs and retries",
+            ("role", "calls", "cost, about"),
+            [(role, count, f"{cost[role]:.4f}") for role, count in calls.items()],
+        )
+        total = sum(cost.values())
+        console.out.print(f"{sum(calls.values()):,} calls, cost about {total:.4f}; nothing was run or written")
+    else:
+        console.out.print("No paid call; nothing was run or written")
+
+
+def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) -> None:
+    """The tables at the end of a run."""
+    came_in = sum(report["rows"].values())
+    rows = [(one["status"], one["reason"], one["rows"]) for one in report["reasons"]]
+    console.table(f"What became of {came_in:,} rows", ("status", "reason", "rows"), rows)
+    console.table("Verdicts on the candidates", ("verdict", "texts"), list(report["verdicts"].items()))
+    files = [
+        (f"{request.out}/pairs.jsonl", f"{report['pairs']:,} preference pairs (also .parquet)"),
+        (f"{request.out}/sft.jsonl", f"{report['sft']:,} best good responses (also .parquet)"),
+        (f"{request.out}/records.jsonl", "every row with every candidate and its debate"),
+        (f"{request.out}/README.md", "the dataset card"),
+    ]
+    console.table("Files", ("file", "what"), files)
+    bias = datasets.bias()
+    if bias is not None:
+        words = f"The longer text is the chosen one in {bias.longer_chosen:.1%} of the pairs ({bias.low:.1%} to {bias.high:.1%})"
+        console.out.print(words if bias.acceptable else f"[bold red]{words}: length decides too much here[/]")
+    pace = f"{console.duration(report['work_s'])}, {report['rows_per_s']:.1f} rows/s"
+    console.out.print(f"{pace}, {report['calls']:,} calls in all, cost {report['cost']:.4f}")
+    for line in (report["this_process"] or {}).get("notes", ()):
+        console.note(f"note: {line}")
+    if report["rows"].get("pending"):
+        console.note(f"{report['rows']['pending']:,} rows are pending: the same command with --resume goes on")
+
+
+class _EventHandler(logging.Handler):
+    """Copies the house's warnings and errors into the run's event log."""
+
+    def __init__(self, run: RunFolder) -> None:
+        super().__init__(logging.WARNING)
+        self._run = run
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One event a log record, with the traceback where there is one."""
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
+        self._run.event("log", level=record.levelname, message=record.getMessage(), traceback=trace)

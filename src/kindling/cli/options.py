@@ -16,7 +16,9 @@ Overrides = Annotated[
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output, for scripts.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; start it if there is none.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, how many calls and what cost; run nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would run, how many calls and what cost; run nothing.")
+]
 JudgeName = Annotated[
     str, typer.Option("--judge", help="Who judges: debate (the roles of kindling.toml), llm, or embedded.")
 ]

@@ -165,3 +165,15 @@ async def test_a_pause_holds_everybody_and_the_longest_one_counts():
     assert len(waits) == 2
     assert min(waits) >= 0.095
     assert max(waits) < 1
+
+
+async def test_a_permit_that_comes_together_with_the_cancellation_goes_back():
+    gate = Gate(1)
+    lane = gate.lane("m")
+    await lane.acquire()
+    waiter = asyncio.create_task(lane.acquire())
+    await asyncio.sleep(0)
+    lane.release()
+    waiter.cancel()
+    await asyncio.gather(waiter, return_exceptions=True)
+    assert (gate.in_flight, lane.in_flight, lane.waiting) == (0, 0, 0)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from kindling import __version__
+from kindling.cli.audit import audit
 from kindling.cli.curate import curate
 from kindling.cli.demo import demo
 from kindling.cli.init import init
@@ -30,6 +31,7 @@ app.command()(init)
 app.add_typer(prompts, name="prompts")
 app.command()(curate)
 app.command()(judge)
+app.command()(audit)
 
 
 def _version(wanted: bool) -> None:

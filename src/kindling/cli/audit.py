@@ -1,5 +1,6 @@
 """`kindling audit`: what in a dataset, other than quality, explains its labels, and what does not belong in it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from kindling.config import Config
     from kindling.eval.audit.balance import TopicOf
     from kindling.eval.audit.defects import Facts
+    from kindling.eval.audit.finding import Finding
     from kindling.eval.audit.repair import Repair
     from kindling.eval.audit.report import Audit
     from kindling.records import Fact
 
 _STYLES = {"severe": "bold red", "warning": "yellow", "note": "dim"}
-_ROWS, _EXAMPLES = 5, 2  # shown to people; --json has all rows
+_ROWS, _EXAMPLES = 8, 2  # shown to people; --json has every row
 
 
 def audit(
@@ -61,7 +63,7 @@ def audit(
 
 
 def _task(config: "Config") -> tuple["Facts", "TopicOf | None"]:
-    """What the task pack says about requests, and about topics if it has a lexicon."""
+    """Take from the task pack how to measure requests, and how to tell topics if it has a lexicon."""
     from kindling.agents.embedded.lexicon import load_lexicon
     from kindling.agents.embedded.reading import read
     from kindling.agents.requests import measure
@@ -92,26 +94,32 @@ def _show(result: "Audit", repairs: list["Repair"]) -> None:
 
     for data in result.datasets:
         title = f"{escape(data.name)}: {len(data.rows):,} rows ({data.kind})"
-        table = Table("", "check", "found", "rows", title=title, title_justify="left", show_edge=False, pad_edge=False)
-        table.columns[2].overflow = "fold"
+        table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+        table.add_column("")
+        table.add_column("check", no_wrap=True)
+        table.add_column("count", justify="right", no_wrap=True)
+        table.add_column("found", overflow="fold")
         for finding in result.findings:
             if finding.file == data.name:
-                style = _STYLES[finding.severity]
-                table.add_row(f"[{style}]{finding.severity}[/]", finding.check, escape(_words(finding)), _rows(finding))
+                severity = f"[{_STYLES[finding.severity]}]{finding.severity}[/]"
+                count = f"{finding.count:,}" if finding.rows else ""
+                table.add_row(severity, finding.check, count, escape(_words(finding)))
         out.print(table, "", highlight=False)
+    by_severity = Counter(finding.severity for finding in result.findings)
+    marks = (f"[{style}]{by_severity[severity]} {severity}[/]" for severity, style in _STYLES.items())
+    out.print(f"Findings: {', '.join(marks)}", highlight=False)
     for done in repairs:
-        why = ", ".join(f"{check} {count:,}" for check, count in done.why.items()) or "no certain defect"
+        why = ", ".join(f"{check} {count:,}" for check, count in done.why.items()) or "none, no certain defect"
         out.print(f"{escape(done.out)}: kept {done.kept:,} of {done.of:,} rows; gone: {why}", highlight=False)
         out.print(f"  what went stands in {escape(done.removed)}", highlight=False)
 
 
 def _words(finding: "Finding") -> str:
-    """What was found; with examples where somebody has to look."""
-    counted = f"{finding.count:,} of {finding.of:,}: " if finding.rows and finding.of else ""
-    shown = finding.examples[:_EXAMPLES] if finding.severity != "note" else ()
-    return "\n".join([counted + finding.summary, *(f"  {example}" for example in shown)])
-
-
-def _rows(finding: "Finding") -> str:
-    some = ", ".join(map(str, finding.rows[:_ROWS]))
-    return f"{some}, …" if len(finding.rows) > _ROWS else some
+    """Say what was found; with rows and examples where somebody has to look."""
+    lines = [finding.summary]
+    if finding.severity != "note":
+        lines += [f"  {example}" for example in finding.examples[:_EXAMPLES]]
+        if len(finding.rows) > _EXAMPLES:
+            some = ", ".join(map(str, finding.rows[:_ROWS]))
+            lines.append(f"  rows {some}{', …' if len(finding.rows) > _ROWS else ''}")
+    return "\n".join(lines)

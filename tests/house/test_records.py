@@ -27,7 +27,7 @@ from kindling.records import Candidate, Judgement, Outcome, Query, Verdict, load
     ],
 )
 def test_nothing_between_scored_and_unscored_can_be_made(label, score, unscored):
-    with pytest.raises(ValueError, match="verdict|contradicts"):
+    with pytest.raises(ValueError, match=r"verdict|contradicts"):
         Verdict(label, score, "reason", "judge", unscored=unscored)
 
 

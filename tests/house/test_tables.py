@@ -56,9 +56,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     target = tmp_path / "a.json"
     write_json(target, {"a": 1})
     before = target.read_bytes()
-    with pytest.raises(KeyError), atomic_file(target) as file:
-        file.write(b"half")
-        raise KeyError
+
+    def interrupted():
+        with atomic_file(target) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        interrupted()
     assert target.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 

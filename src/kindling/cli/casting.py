@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 JUDGES = ("debate", "llm", "embedded")
 DEBATERS = ("positive", "negative", "judge", "reflector")
 EMBEDDED = "embedded"
+ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost depends on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,26 @@ class CastPlan:
         each = {role: len(range(place, candidates, len(writers))) for place, role in enumerate(writers)}
         votes = {"judge": self.config.role("judge").votes}
         return {role: rows * each.get(role, candidates * votes.get(role, 1)) for role in self.paid}
+
+    def cost(self, query: str, calls: dict[str, int]) -> dict[str, float]:
+        """Roughly what `calls` cost, by role: the prompt as rendered for `query` with sample texts, a guessed answer."""
+        from kindling.prompts.samples import sample
+
+        costs = {}
+        for role, count in calls.items():
+            prompt = self.pack.prompt(_template(role))
+            values = {**sample(prompt.role)[0], "query": query}
+            tokens = sum(_tokens(message["content"]) for message in prompt.render(**values))
+            section = self.config.role(role)
+            answer = min(section.max_tokens, ANSWER_TOKENS)
+            costs[role] = count * (tokens * section.price_in + answer * section.price_out) / 1e6
+        return costs
+
+
+def _tokens(text: str) -> float:
+    """Tokens of `text`, give or take a third: two in three for a CJK character, one for four others."""
+    wide = sum(char > "\u2e7f" for char in text)
+    return wide / 1.5 + (len(text) - wide) / 4
 
 
 def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: int = 0) -> CastPlan:

@@ -40,7 +40,8 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Advance
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """A table on standard output; columns whose cells are all numbers are right-aligned."""
-    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    out.print(title, style="bold", highlight=False)
+    made = Table(show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")

@@ -1,0 +1,236 @@
+"""The checks: small pure functions from a response and what its query asks to the evidence they find.
+
+Each check is named in the lexicon, which gives it its weight and words; a check gives the *evidence*, at most a handful
+of phrases of the text, and never looks at its length. Counts are of distinct phrases, so saying a thing twice is not
+having two things to say. All of them read one scan of the text; nothing is scanned twice.
+
+Some compare the text with the query (topic, audience, register, facts), the others look at its wording.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kindling.agents.embedded.lexicon import Hits, Lexicon
+from kindling.agents.embedded.reading import Reading
+from kindling.records import Fact
+
+_CLAUSE = re.compile(r"[^\w'’-]+")
+_PAIRS = ("“”", "（）", "《》", "()", "「」", "【】")
+LONG_CLAUSE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A response, its scan, and what its query asks."""
+
+    text: str
+    hits: Hits
+    reading: Reading
+    facts: tuple[Fact, ...]
+    lexicon: Lexicon
+
+    def distinct(self, group: str, owners: Iterable[str] | None = None) -> list[str]:
+        """The distinct phrases found of a group, of all or some owners, in text order."""
+        hits = self.hits.get(group, [])
+        if owners is not None:
+            allowed = set(owners)
+            hits = [hit for hit in hits if hit.owner in allowed]
+        return list(dict.fromkeys(hit.phrase for hit in hits))
+
+    def match(self, pattern: str) -> list[str]:
+        """The first match of one of the lexicon's patterns."""
+        compiled = self.lexicon.patterns.get(pattern)
+        found = compiled.search(self.text) if compiled else None
+        return [found[0]] if found else []
+
+
+Check = Callable[[View], list[str]]
+
+
+def _near(view: View) -> set[str]:
+    """The topics asked for and those whose marks do no harm beside them."""
+    return {near for topic in view.reading.topics for near in view.lexicon.near[topic]}
+
+
+def fits_topic(view: View) -> list[str]:
+    """The text speaks of a topic asked for: by a mark, else by a sign."""
+    if view.reading.topic == view.lexicon.default_topic and _foreign(view):
+        return []
+    topics = view.reading.topics
+    return (view.distinct("mark", topics) or view.distinct("sign", topics))[:1]
+
+
+def _foreign(view: View) -> list[str]:
+    """Marks that belong only to topics that were not asked for."""
+    near = _near(view)
+    owners: dict[str, set[str]] = {}
+    for hit in view.hits.get("mark", []):
+        owners.setdefault(hit.phrase, set()).add(hit.owner)
+    return [phrase for phrase, of in owners.items() if not of & near]
+
+
+def wrong_topic(view: View) -> list[str]:
+    """The text is surely about another topic, and about none that was asked for."""
+    if not view.reading.known or view.reading.topic == view.lexicon.default_topic:
+        return []  # a request without an occasion does not say which ones are wrong
+    return [] if view.distinct("mark", view.reading.topics) else _foreign(view)
+
+
+def off_topic(view: View) -> list[str]:
+    """Nothing in the text shows what it is for."""
+    if view.reading.topic == view.lexicon.default_topic or fits_topic(view) or wrong_topic(view):
+        return []
+    return [view.lexicon.topics[view.reading.topic].name]
+
+
+def _vocatives(view: View) -> dict[str, set[str]]:
+    """Whom the text calls, with every audience that may be meant.
+
+    A name is a call if it opens a sentence and a stop follows, or if one of the lexicon's words comes before it.
+    """
+    rules = view.lexicon.rules
+    calls: dict[str, set[str]] = {}
+    for hit in view.hits.get("address", []):
+        before, after = view.text[: hit.start].rstrip(), view.text[hit.start + len(hit.phrase) :][:1]
+        opens = not before or not before[-1].isalnum()
+        if (opens and after and after in rules.vocative_after) or before.endswith(rules.vocative_before):
+            calls.setdefault(hit.phrase, set()).add(hit.owner)
+    return calls
+
+
+def _kin(view: View) -> set[str]:
+    """Everyone whom the text may call: those addressed, those like them, and those whom the topic is about."""
+    of_topic = {audience for topic in view.reading.topics for audience in view.lexicon.topics[topic].audiences}
+    return {kin for audience in view.reading.audiences for kin in view.lexicon.kin[audience]} | of_topic
+
+
+def fits_audience(view: View) -> list[str]:
+    """The text calls the one addressed by a fitting name, or speaks as one does to them."""
+    kin = _kin(view)
+    calls = [phrase for phrase, owners in _vocatives(view).items() if owners & kin]
+    return (calls or (view.distinct("prefers", [view.reading.register]) if view.reading.audience else []))[:1]
+
+
+def wrong_audience(view: View) -> list[str]:
+    """The text calls somebody else."""
+    if view.reading.audience is None or view.lexicon.audiences[view.reading.audience].vague:
+        return []
+    kin = _kin(view)
+    return [phrase for phrase, owners in _vocatives(view).items() if not owners & kin]
+
+
+def knows_audience(view: View) -> list[str]:
+    """Details that only this audience has."""
+    return view.distinct("detail", view.reading.audiences)
+
+
+def register(view: View) -> list[str]:
+    """Wording that offends in the register, or its pronoun missed."""
+    if found := view.distinct("avoids", [view.reading.register]):
+        return found
+    manner = view.lexicon.registers[view.reading.register]
+    missed = manner.instead and manner.instead in view.text and manner.pronoun not in view.text
+    return [manner.instead] if missed else []
+
+
+def taboo(view: View) -> list[str]:
+    """Wording that is taboo for a topic asked for, or anywhere."""
+    return view.distinct("taboo", view.reading.topics) + view.distinct("taboos")
+
+
+def concrete(view: View) -> list[str]:
+    """Things that one can see, hear, smell or touch, and anything counted with its measure."""
+    return view.distinct("images") + view.match("counted")
+
+
+def figurative(view: View) -> list[str]:
+    """A figure of speech."""
+    return view.match("figurative")
+
+
+def personal(view: View) -> list[str]:
+    """Wording that is one person's own."""
+    return view.distinct("personal")
+
+
+def cliche(view: View) -> list[str]:
+    """Stock phrases; where a set phrase was asked for, they are what was asked."""
+    return [] if view.reading.counted else view.distinct("cliches")
+
+
+def generic(view: View) -> list[str]:
+    """Lines that fit every request."""
+    return view.distinct("generic")
+
+
+def bare(view: View) -> list[str]:
+    """Nothing concrete, figurative or personal in the whole text."""
+    if view.reading.counted or any(check(view) for check in (concrete, figurative, knows_audience, personal)):
+        return []
+    return [view.text[:8]]
+
+
+def repetition(view: View) -> list[str]:
+    """A clause that stands there twice."""
+    clauses = [clause for clause in _CLAUSE.split(view.text) if len(clause) >= LONG_CLAUSE]
+    return [clause for clause in dict.fromkeys(clauses) if clauses.count(clause) > 1]
+
+
+def broken(view: View) -> list[str]:
+    """A doubled word, a sentence without its end, a bracket without its other half."""
+    odd = [pair for pair in _PAIRS if view.text.count(pair[0]) != view.text.count(pair[1])]
+    return view.match("doubled") + view.match("dangling") + odd
+
+
+def mixed_language(view: View) -> list[str]:
+    """Words of another language that nobody asked for."""
+    if any(request.kind == "language" for request in view.reading.requests):
+        return []
+    return view.match("latin") + view.match("foreign")
+
+
+def request_met(view: View) -> list[str]:
+    """A verifiable request that the text meets, if it meets all."""
+    if any(not fact.met for fact in view.facts):
+        return []
+    return [f"{fact.asked}: {fact.measured}" for fact in view.facts if fact.kind != "brief"]
+
+
+def request_unmet(view: View) -> list[str]:
+    """A verifiable request that the text does not meet."""
+    return [f"{fact.asked}: {fact.measured}" for fact in view.facts if not fact.met and fact.kind != "brief"]
+
+
+def too_long(view: View) -> list[str]:
+    """Brevity was asked for, and the text is longer than the task takes for brief: a matter of degree."""
+    return [f"{fact.asked}: {fact.measured}" for fact in view.facts if not fact.met and fact.kind == "brief"]
+
+
+def empty(view: View) -> list[str]:
+    """No letter in it."""
+    return [] if any(char.isalpha() for char in view.text) else [view.text[:8]]
+
+
+def _wording(group: str) -> Check:
+    def check(view: View) -> list[str]:
+        return view.distinct(group)
+
+    check.__doc__ = f"Wording of the list {group!r}."
+    return check
+
+
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (
+        fits_topic, wrong_topic, off_topic, fits_audience, wrong_audience, knows_audience, register, taboo, concrete,
+        figurative, personal, cliche, generic, bare, repetition, broken, mixed_language, request_met, request_unmet,
+        too_long, empty,
+    )
+} | {
+    name: _wording(group)
+    for name, group in (
+        ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
+        ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"),
+    )
+}  # fmt: skip

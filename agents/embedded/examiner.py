@@ -1,0 +1,67 @@
+"""The examiner: everything that the embedded critics, judge and reflector know about a case, found once.
+
+Critics report its findings as points, the judge weighs them, the reflector looks for what was overlooked. Query
+readings and case findings are kept for the last few thousand, since the same case comes by four times in a debate.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from kindling.agents.embedded.checks import CHECKS, View
+from kindling.agents.embedded.lexicon import Lexicon
+from kindling.agents.embedded.reading import Reading, read
+from kindling.agents.requests import measure
+from kindling.errors import ConfigError
+from kindling.records import Case, Fact, Point, Side
+
+KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: its key in the lexicon and the evidence, a phrase of the text."""
+
+    check: str
+    evidence: str
+
+
+class Examiner:
+    """Reads queries and examines cases with one lexicon. Raises `ConfigError` if the lexicon names an unknown check."""
+
+    def __init__(self, lexicon: Lexicon, brief_chars: int) -> None:
+        if unknown := sorted(set(lexicon.checks) - set(CHECKS)):
+            raise ConfigError(f"lexicon: checks.{unknown[0]}: no such check; there are {', '.join(sorted(CHECKS))}")
+        self.lexicon = lexicon
+        self._brief_chars = brief_chars
+        self.read = lru_cache(KEPT)(self._read)
+        self._examined = lru_cache(KEPT)(self._examine)
+
+    def examine(self, case: Case) -> tuple[Finding, ...]:
+        """All findings about a case, check by check in the lexicon's order."""
+        return self._examined(case.query, case.response, case.facts)
+
+    def point(self, finding: Finding, query: str) -> Point:
+        """The finding in words."""
+        reading = self.read(query)
+        check = self.lexicon.checks[finding.check]
+        topic = self.lexicon.topics[reading.topic].name
+        audience = self.lexicon.audiences[reading.audience].name if reading.audience else ""
+        register = self.lexicon.registers[reading.register].name
+        reason = check.reason.format(evidence=finding.evidence, topic=topic, audience=audience or register)
+        return Point(check.name, reason)
+
+    def side(self, finding: Finding) -> Side:
+        """Whether the finding speaks for the text or against it."""
+        return self.lexicon.checks[finding.check].side
+
+    def _read(self, query: str) -> Reading:
+        return read(query, self.lexicon, self._brief_chars)
+
+    def _examine(self, query: str, response: str, facts: tuple[Fact, ...]) -> tuple[Finding, ...]:
+        facts = facts or measure(query, response, self._brief_chars)
+        view = View(response, self.lexicon.text_scanner.scan(response), self.read(query), facts, self.lexicon)
+        return tuple(
+            Finding(key, evidence)
+            for key, check in self.lexicon.checks.items()
+            for evidence in CHECKS[key](view)[: check.most]
+        )

@@ -1,4 +1,4 @@
-"""Candidates that exist already: a file of responses plays the generator, so that old outputs can be judged and paired."""
+"""Candidates that exist already: a file of responses plays the generator, so that they can be judged and paired."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -11,7 +11,8 @@ from kindling.tables import read_rows
 class RecordedGenerator:
     """The responses of a file with columns `query` and `response`, by the query's text, in file order.
 
-    Queries match as requests do everywhere: case, width, spaces and punctuation do not count. Raises `InputError` when made, if the file cannot be used.
+    Queries match as requests do everywhere: case, width, spaces and punctuation do not count. Raises `InputError` when
+    made, if the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,8 @@
 """Curate with an LLM cast over HTTP: 200 ms a call, 64 rows in flight. Wall time over what latency alone allows.
 
-Latency alone: a row of any number of candidates is four calls deep (write; two critics at once; judge; reflect), so N rows
-with W in flight take N / W x 4 x latency when the client costs nothing and the endpoint answers any number of calls at once.
+Latency alone: a row of any number of candidates is four calls deep (write; two critics at once; judge; reflect), so N
+rows with W in flight take N / W x 4 x latency when the client costs nothing and the endpoint answers any number of
+calls at once.
 """
 
 import tempfile
@@ -25,7 +26,7 @@ def run(queries: Path) -> None:
         least = worked / IN_FLIGHT * DEPTH * LATENCY_S
         work_s = done.answer["work_s"]
         print(
-            f"{candidates} candidates: {worked} rows, {calls} calls, repeated {server['repeated']}; work {work_s:.1f} s ="
-            f" {work_s / least:.2f} x latency alone ({least:.1f} s), whole process {done.wall_s:.1f} s;"
+            f"{candidates} candidates: {calls} calls, repeated {server['repeated']}; work"
+            f" {work_s:.1f} s = {work_s / least:.2f} x latency alone ({least:.1f} s), whole process {done.wall_s:.1f} s;"
             f" client CPU {1000 * done.answer['work_cpu_s'] / calls:.2f} ms a call, peak {done.peak_mb:.0f} MB"
         )

@@ -90,7 +90,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response with where it came from: `source` names the generator, `index` its place among the row's candidates."""
+    """A response with where it came from: `source` names the generator, `index` its place in the row."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     text: str

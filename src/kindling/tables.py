@@ -1,7 +1,7 @@
 """Reading and writing data files: txt, jsonl, csv, parquet in; jsonl and parquet out, always atomically.
 
-A reader returns plain dicts in file order and raises `InputError` in one line (which file, which row, how to mend it). A
-writer writes beside its target and renames, so that a reader sees the old file or the new one, never half of one.
+A reader returns plain dicts in file order and raises `InputError` in one line (which file, which row, how to mend it).
+A writer writes beside its target and renames, so that a reader sees the old file or the new one, never half of one.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """From names on the command line to agents: who plays which role, and the cast that plays.
 
-`plan_cast` needs no network and no key; it checks every name and says who would play. `open_cast` builds the agents, with
-one ledger and one budget behind all paid calls.
+`plan_cast` needs no network; it checks every name and says who would play. `open_cast` builds the agents, with one
+ledger and one budget behind all paid calls.
 
     --source llm         the generators of kindling.toml
              embedded    the embedded generators
@@ -10,8 +10,8 @@ one ledger and one budget behind all paid calls.
              llm         the configured judge alone, one call a case and vote
              embedded    the embedded judge alone
 
-Nothing falls back: a name that asks for an endpoint is refused where none is configured. Only the *default* source looks
-at the configuration: `llm` where it casts a generator, `embedded` where it casts none.
+Nothing falls back: a name that asks for an endpoint is refused where none is configured. Only the *default* source
+looks at the configuration: `llm` where it casts a generator, `embedded` where it casts none.
 """
 
 from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ class CastPlan:
         return {role: rows * each.get(role, candidates * votes.get(role, 1)) for role in self.paid}
 
     def cost(self, query: str, calls: dict[str, int]) -> dict[str, float]:
-        """Roughly what `calls` cost, by role: the prompt as rendered for `query` with sample texts, a guessed answer."""
+        """Roughly what `calls` cost, by role: the prompt rendered for `query` with sample texts, a guessed answer."""
         from kindling.prompts.samples import sample
 
         costs = {}

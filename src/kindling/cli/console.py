@@ -1,6 +1,7 @@
 """What people read while and after a command works: one progress line, plain tables, money and durations.
 
-Everything here goes to standard error except results; with `--json` standard output holds one JSON document and nothing else.
+Everything here goes to standard error except results; with `--json` standard output holds one JSON document and nothing
+else.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """`kindling curate`: raw queries in, preference pairs out, every row accounted for.
 
-Steps, in this order, so that bad input is found before anything is written: configuration, queries, cast; then the run
-folder, the work, the datasets, the summary. Ctrl-C and budgets end the work early, and the datasets of what stands so far
-are written all the same.
+Steps, in this order, so that bad input is found before anything is written: configuration, cast, queries; then the run
+folder, the work, the datasets, the summary. Ctrl-C and budgets end the work early, and the datasets of what stands so
+far are written all the same.
 """
 
 from pathlib import Path

@@ -89,7 +89,8 @@ def _card(data: Datasets, title: str, language: str, facts: list[str]) -> str:
         f"| records.jsonl | {data.statuses.total()} | every input row with every candidate and its debate |", "",
         "## What became of the rows", "",
         *(f"- {status}, {reason}: {count}" for (status, reason), count in sorted(data.reasons.items())), "",
-        "## What length decides", "", _bias_line(bias), "", "## How it was made", "", *(f"- {fact}" for fact in facts), "",
+        "## What length decides", "", _bias_line(bias), "",
+        "## How it was made", "", *(f"- {fact}" for fact in facts), "",
     ]  # fmt: skip
     return "\n".join(lines)
 

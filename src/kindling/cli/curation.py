@@ -1,7 +1,7 @@
 """The work behind `kindling curate`: read, cast, run, write, sum up.
 
-The run folder is made only when everything that can be wrong with the input has been checked. A resumed run re-runs rows
-that have no finished record under the present templates; calls that were paid come out of the ledger.
+The run folder is made only when everything that can be wrong with the input has been checked. A resumed run re-runs
+rows that have no finished record under the present templates; calls that were paid come out of the ledger.
 """
 
 import asyncio
@@ -175,7 +175,7 @@ def _report(
     spent: dict[str, Any],
     work: dict[str, float],
 ) -> dict[str, Any]:
-    """What run.json and --json say. The rows add up to what came in, or this raises: a number that is wrong must not be shown."""
+    """What run.json and --json say. The rows add up to what came in, or this raises: no wrong number is shown."""
     rows = Counter(datasets.statuses)
     rows["pending"] += tally.statuses["pending"]
     came_in = len(intake.queries) + len(intake.dropped)
@@ -205,7 +205,8 @@ def _card_facts(request: Request, plan: casting.CastPlan) -> list[str]:
     curate = request.config.curate
     return [
         *(f"{role}: {player}" for role, player in plan.players.items()),
-        f"{curate.candidates} candidates a query, pairing {curate.pairing}, margin {curate.margin:g}, seed {request.seed}",
+        f"{curate.candidates} candidates a query, pairing {curate.pairing}, margin {curate.margin:g}",
+        f"seed: {request.seed}",
         *(f"template {role}: {known}" for role, known in plan.templates().items()),
         f"queries: {request.queries.name}, sha256 {_sha256(request.queries)}",
     ]
@@ -251,7 +252,8 @@ def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) 
     console.table("Files", ("file", "what"), files)
     bias = datasets.bias()
     if bias is not None:
-        words = f"The longer text is the chosen one in {bias.longer_chosen:.1%} of the pairs ({bias.low:.1%} to {bias.high:.1%})"
+        interval = f"{bias.low:.1%} to {bias.high:.1%}"
+        words = f"The longer text is the chosen one in {bias.longer_chosen:.1%} of the pairs ({interval})"
         console.out.print(words if bias.acceptable else f"[bold red]{words}: length decides too much here[/]")
     pace = f"{console.duration(report['work_s'])}, {report['rows_per_s']:.1f} rows/s"
     console.out.print(f"{pace}, {report['calls']:,} calls in all, cost {report['cost']:.4f}")

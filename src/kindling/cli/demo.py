@@ -39,7 +39,5 @@ def demo(
     folder.mkdir(parents=True)
     shutil.copyfile(shipped, queries)
     status = carry_out(Request(queries, "query", None, run, config, "embedded", "debate", None, seed, False))
-    note(
-        f"\nYour own: put one query a line into a file and run  kindling curate FILE --out runs/mine\nOpen {run}/README.md"
-    )
+    note(f"\nRead {run}/README.md. Your own: one query a line in a file, then  kindling curate FILE --out runs/mine")
     raise typer.Exit(status)

@@ -79,7 +79,7 @@ def _rows(request: Request) -> list[dict[str, Any]]:
 async def _judge_all(
     request: Request, plan: casting.CastPlan, cases: dict[tuple[str, str], Case]
 ) -> tuple[dict[tuple[str, str], Verdict], dict[str, Any]]:
-    """The verdict of every distinct case, and what the calls came to. Raises `BudgetSpent` when the budget ends first."""
+    """The verdict of every distinct case, and what the calls came to. Raises `BudgetSpent` if the budget ends it."""
     async with casting.open_cast(plan, request.ledger) as company:
         cast = company.cast
         show_to = request.config.retriever.show_to

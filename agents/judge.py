@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Judges one case. Never raises for a failed judgement: whatever goes wrong with the call or its answer comes back
+    """Judges one case, and never raises for a failed judgement.
 
-    as an unscored verdict with the reason. `BudgetSpent` and cancellation do pass through: the case was not judged.
-    `name` is the judge's spelling on the command line; `template` the hash of everything it was prompted with.
+    Whatever goes wrong with the call or its answer comes back as an unscored verdict with the reason. `BudgetSpent` and
+    cancellation do pass through: the case was not judged. `name` is the judge's spelling on the command
+    line; `template` the hash of everything it was prompted with.
     """
 
     name: str

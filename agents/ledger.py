@@ -210,6 +210,12 @@ class Ledger:
             rows = self._db.execute(f"SELECT role, model, {sums} FROM calls GROUP BY role, model ORDER BY role, model")  # noqa: S608
             return [Total(*row) for row in rows]
 
+    def served(self) -> tuple[str, ...]:
+        """What the endpoints said they are: every "model fingerprint" that stands in an answer, in order."""
+        said = "DISTINCT trim(answer ->> 'model' || ' ' || (answer ->> 'system_fingerprint'))"
+        with self._readable():
+            return tuple(name for (name,) in self._db.execute(f"SELECT {said} AS name FROM calls ORDER BY name"))  # noqa: S608
+
     def close(self) -> None:
         """Release the file. Idempotent."""
         self._db.close()

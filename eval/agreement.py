@@ -71,22 +71,26 @@ def agreement(labels: Bools, scores: Floats, weights: Floats, ranking: Floats | 
     called = scores > 0.5
     outcome = (labels & called, ~labels & called, ~labels & ~called, labels & ~called)
     tp, fp, tn, fn = (weights @ kind for kind in outcome)
-    counts = (int(kind.sum()) for kind in outcome)
     total = tp + fp + tn + fn
     accuracy = _ratio(tp + tn, total)
     chance = _ratio((tp + fp) * (tp + fn) + (tn + fn) * (tn + fp), total * total)
-    measures = (
-        accuracy,
-        _ratio(tp, tp + fp),
-        _ratio(tp, tp + fn),
-        _ratio(tn, tn + fp),
-        _ratio(2 * tp, 2 * tp + fp + fn),
-        _ratio(accuracy - chance, 1 - chance),
-        auc(labels, scores if ranking is None else ranking, weights),
-        _ratio(weights @ (scores - labels) ** 2, total),
-        ece(labels, scores, weights),
+    return Agreement(
+        cases=len(labels),
+        good=int(labels.sum()),
+        true_good=int(outcome[0].sum()),
+        false_good=int(outcome[1].sum()),
+        true_bad=int(outcome[2].sum()),
+        false_bad=int(outcome[3].sum()),
+        accuracy=resampled(accuracy),
+        precision=resampled(_ratio(tp, tp + fp)),
+        recall=resampled(_ratio(tp, tp + fn)),
+        specificity=resampled(_ratio(tn, tn + fp)),
+        f1=resampled(_ratio(2 * tp, 2 * tp + fp + fn)),
+        kappa=resampled(_ratio(accuracy - chance, 1 - chance)),
+        auc=resampled(auc(labels, scores if ranking is None else ranking, weights)),
+        brier=resampled(_ratio(weights @ (scores - labels) ** 2, total)),
+        ece=resampled(ece(labels, scores, weights)),
     )
-    return Agreement(len(labels), int(labels.sum()), *counts, *(resampled(values) for values in measures))
 
 
 def auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:
@@ -108,4 +112,6 @@ def ece(labels: Bools, scores: Floats, weights: Floats) -> Floats:
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     """`above / below`, and NaN where `below` is 0."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.abs(below) > 1e-12)
+    ratio: Floats = np.full(np.shape(above), np.nan)
+    np.divide(above, below, out=ratio, where=np.abs(below) > 1e-12)
+    return ratio

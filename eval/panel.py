@@ -44,12 +44,12 @@ def out_of_fold(cases: Sequence[LabelledCase], fit: Fit, seed: int) -> JudgeFor:
 class Panel:
     """Judges with a memory: what was asked before is not asked again.
 
-    `judged` counts distinct questions, `seconds` the wall-clock time spent on them. `advance` is told `judged` after
-    each.
+    `judged` counts distinct questions, on from a start that is given, `seconds` the wall-clock time spent on them.
+    `advance` is told `judged` after each.
     """
 
-    def __init__(self, judge_for: JudgeFor, in_flight: int, advance: Callable[[int], None]) -> None:
-        self.judged = 0
+    def __init__(self, judge_for: JudgeFor, in_flight: int, advance: Callable[[int], None], judged: int = 0) -> None:
+        self.judged = judged
         self.seconds = 0.0
         self._judge_for = judge_for
         self._gate = asyncio.Semaphore(in_flight)

@@ -1,0 +1,258 @@
+"""The certificate of a judge: what it agrees with, what fools it, and whether that is good enough.
+
+A certificate is a strict record in JSON: `load_certificate` refuses unknown and missing fields. It is made for one
+judge with one prompt and one model; `fits` says why it does not speak for another. The limits are those of the
+section `[certify]` of kindling.toml and stand in the certificate.
+
+A line passes if its value keeps the limit; the interval beside it says how sure that is. A line that could not be
+measured fails, unless the *file* has nothing to measure it with (no recipients, no countable requests): then it is
+not applicable.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import orjson
+from pydantic import ConfigDict
+
+from kindling.config import CertifySection
+from kindling.errors import InputError
+from kindling.eval.agreement import Agreement
+from kindling.eval.fooling import Family
+from kindling.eval.intervals import Estimate
+from kindling.eval.reading import Reading
+from kindling.eval.steadiness import Steadiness
+from kindling.records import load
+from kindling.tables import write_json
+
+FORMAT = 1
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCard:
+    """Who was judged: `model` as MODEL @ ENDPOINT, empty where no model is asked; `template` the hash of its prompt.
+
+    `served` tells what the endpoints said they are ("model/fingerprint"); `folds` is 0 for a judge that was measured
+    as it is, and else the number of folds that it was refitted on.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    name: str
+    template: str
+    model: str
+    served: tuple[str, ...]
+    folds: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """What it was measured on: `sha256` is that of the file's bytes."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    file: str
+    sha256: str
+    cases: int
+    good: int
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """The share of cases without a verdict, and the reasons with their counts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    share: Estimate
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A baseline's agreement on the same cases, and on the length-matched ones."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    name: str
+    agreement: Agreement
+    matched: Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything measured. `gain` is how far the judge's AUC exceeds that of length on the length-matched cases.
+
+    `matched` holds the judge's agreement there; lengths differ by at most `tolerance`. `judged` counts distinct
+    judgements and `seconds` the wall-clock time they took.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    agreement: Agreement
+    matched: Agreement
+    tolerance: float
+    gain: Estimate
+    baselines: tuple[Beside, ...]
+    unscored: Unscored
+    reading: tuple[Reading, ...]
+    attacks: tuple[Family, ...]
+    steadiness: Steadiness
+    judged: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What 1,000 judgements take: wall-clock seconds, model calls, tokens and money.
+
+    `recalled` is the share of calls that were answered from the ledger, without waiting: with many of them the
+    seconds say little, but calls, tokens and money are those of paid ones.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    seconds: float
+    calls: float = 0.0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+    money: float = 0.0
+    recalled: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that the judge must reach. `passed` is None where the file has nothing to measure it with."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    name: str
+    estimate: Estimate
+    wants: Literal["at least", "at most", "more than"]
+    limit: float
+    passed: bool | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The whole of it; `created` is UTC, ISO 8601; `limits` are the values of `[certify]`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    format: int
+    passed: bool
+    judge: JudgeCard
+    data: DataCard
+    lines: tuple[Line, ...]
+    findings: Findings
+    cost: Cost
+    limits: dict[str, float]
+    seed: int
+    versions: dict[str, str]
+    created: str
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the lines that failed."""
+        return tuple(line.name for line in self.lines if line.passed is False)
+
+
+def lines(findings: Findings, limits: CertifySection) -> tuple[Line, ...]:
+    """Hold the findings against the limits."""
+    steady = findings.steadiness
+    return (
+        _line("kappa", findings.agreement.kappa, "at least", limits.min_kappa),
+        _gain(findings, limits.min_gain_over_length),
+        *_readings(findings.reading, limits),
+        *(_attacked(family, limits) for family in findings.attacks),
+        _line("flips", steady.flips, "at most", limits.max_flips, f"{steady.repeats} verdicts each")
+        if steady.repeats > 1
+        else Line("flips", Estimate(), "at most", limits.max_flips, None, "judged once only"),
+        _line("unscored", findings.unscored.share, "at most", limits.max_unscored),
+    )
+
+
+def _line(name: str, estimate: Estimate, wants: Literal["at least", "at most"], limit: float, note: str = "") -> Line:
+    if estimate.value is None:
+        return Line(name, estimate, wants, limit, False, "could not be measured")
+    return Line(
+        name, estimate, wants, limit, estimate.value >= limit if wants == "at least" else estimate.value <= limit, note
+    )
+
+
+def _gain(findings: Findings, limit: float) -> Line:
+    low = findings.gain.low
+    note = f"AUC above that of length on {findings.matched.cases} length-matched cases; the interval's lower end counts"
+    if not findings.matched.cases:
+        return Line("gain over length", findings.gain, "more than", limit, None, "no length-matched cases")
+    return Line("gain over length", findings.gain, "more than", limit, low is not None and low > limit, note)
+
+
+def _readings(found: tuple[Reading, ...], limits: CertifySection) -> Iterator[Line]:
+    kinds = {one.kind: one for one in found}
+    wanted = {"occasion": limits.min_reading_occasion, "recipient": limits.min_reading_recipient}
+    if "query" in kinds:
+        note = "the file names no occasions: own query against one of the least similar"
+        yield _line("reads the query", kinds["query"].preferred, "at least", limits.min_reading_occasion, note)
+        return
+    for kind in ("occasion", "recipient"):
+        if kind in kinds:
+            yield _line(f"reads the {kind}", kinds[kind].preferred, "at least", wanted[kind])
+        else:
+            yield Line(
+                f"reads the {kind}", Estimate(), "at least", wanted[kind], None, "the file has no other to compare with"
+            )
+
+
+def _attacked(family: Family, limits: CertifySection) -> Line:
+    name = f"attack: {family.family}"
+    limit = limits.max_padding if family.family == "padding" else limits.max_attack
+    if not family.possible:
+        return Line(name, family.rate, "at most", limit, None, "the file has no case that it acts on")
+    if not family.trials:
+        target = "bad" if family.wants == "bad stays bad" else "good"
+        note = f"no verdict on any attacked text: unscored {family.unscored}, or no {target} text was called {target}"
+        return Line(name, family.rate, "at most", limit, False, note)
+    return _line(
+        name,
+        family.rate,
+        "at most",
+        limit,
+        ", ".join(f"{one.attack} {one.fooled}/{one.trials}" for one in family.worst[:2]),
+    )
+
+
+def fits(certificate: Certificate, judge: str, template: str, model: str) -> list[str]:
+    """Say why the certificate does not speak for this judge, a short sentence each; an empty list if it does.
+
+    `judge` is its name, `template` the hash of its prompt, `model` is MODEL @ ENDPOINT (empty where no model is asked).
+    """
+    card = certificate.judge
+    reasons = [
+        f"it was made for {what} {had or 'none'!r}, not {now or 'none'!r}"
+        for what, had, now in (
+            ("judge", card.name, judge),
+            ("template", card.template, template),
+            ("model", card.model, model),
+        )
+        if had != now
+    ]
+    if not certificate.passed:
+        reasons.append(f"it failed: {', '.join(certificate.failed)}")
+    return reasons
+
+
+def save_certificate(path: Path, certificate: Certificate) -> None:
+    """Write the certificate as indented JSON, whole or not at all."""
+    write_json(path, certificate)
+
+
+def load_certificate(path: Path) -> Certificate:
+    """Read a certificate. Raises `InputError` in one line if there is none, or it was made by another format."""
+    try:
+        data = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{path}: no certificate: {error.strerror or error}; make one with kindling certify"
+        ) from error
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: not a certificate: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"{path}: not a certificate of format {FORMAT}; make it anew with kindling certify")
+    return load(Certificate, data, str(path))

@@ -1,0 +1,77 @@
+"""How people read a certificate: the verdict on each line first, then the numbers beside their baselines."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kindling.cli import console
+from kindling.eval.agreement import Agreement
+from kindling.eval.certificate import Certificate, Line
+from kindling.eval.fooling import Family
+
+MEASURES = ("accuracy", "precision", "recall", "specificity", "f1", "kappa", "auc", "brier", "ece")
+_PASSED = {True: "[green]pass[/green]", False: "[red]FAIL[/red]", None: "n/a"}
+_SIGNS = {"at least": "≥", "at most": "≤", "more than": ">"}
+
+
+def describe(players: dict[str, str], judgements: dict[str, int], calls: dict[str, int], *, as_json: bool) -> None:
+    """Say what would run."""
+    if as_json:
+        console.answer({"players": players, "judgements": judgements, "calls": calls})
+        return
+    console.table("Who judges", ("role", "player"), list(players.items()))
+    console.table("Judgements, at most", ("for", "judgements"), list(judgements.items()))
+    console.table("Calls, without repairs", ("role", "calls"), list(calls.items()) or [("none", 0)])
+
+
+def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
+    """Print the certificate."""
+    if as_json:
+        console.answer(orjson.loads(orjson.dumps(certificate)))
+        return
+    card, data = certificate.judge, certificate.data
+    console.table("Lines", ("line", "value", "limit", "", "note"), [_row(line) for line in certificate.lines])
+    found = certificate.findings
+    _agreement("Agreement", found.agreement, {one.name: one.agreement for one in found.baselines})
+    _agreement("Length-matched", found.matched, {one.name: one.matched for one in found.baselines})
+    console.table(
+        "Attacks", ("family", "fooled", "trials", "unscored", "worst"), [_family(one) for one in found.attacks]
+    )
+    if found.unscored.reasons:
+        console.table("Why unscored", ("reason", "cases"), list(found.unscored.reasons.items()))
+    steady, cost = found.steadiness, certificate.cost
+    console.out.print(f"steady: {steady.repeats} verdicts on {steady.cases:,} cases; {_spread(steady.score_sd)}")
+    console.out.print(f"order of two texts: {steady.order}")
+    console.out.print(
+        f"1,000 judgements: {console.duration(cost.seconds)}, {cost.calls:,.0f} calls "
+        f"({cost.recalled:.0%} from the ledger), "
+        f"{cost.prompt_tokens:,.0f} + {cost.completion_tokens:,.0f} tokens, cost {cost.money:.4f}"
+    )
+    console.out.print(f"judge {card.name} {card.model or '(no model)'}, template {card.template or 'none'}")
+    console.out.print(f"on {data.file}: {data.cases:,} cases, {data.good:,} good, {data.queries:,} queries → {out}")
+    said = "[green]passed[/green]" if certificate.passed else f"[red]FAILED[/red]: {', '.join(certificate.failed)}"
+    console.out.print(f"[bold]{said}[/bold]")
+
+
+def _row(line: Line) -> tuple[Any, ...]:
+    return line.name, str(line.estimate), f"{_SIGNS[line.wants]} {line.limit:g}", _PASSED[line.passed], line.note
+
+
+def _agreement(title: str, judge: Agreement, beside: dict[str, Agreement]) -> None:
+    rows = []
+    for name in MEASURES:
+        others = (getattr(one, name).value for one in beside.values())
+        shown = ("–" if value is None else f"{value:.3f}" for value in others)
+        rows.append((name, str(getattr(judge, name)), *shown))
+    title = f"{title}: {judge.cases:,} cases, {judge.good:,} good"
+    console.table(title, ("measure", "judge", *beside), rows)
+
+
+def _family(one: Family) -> tuple[Any, ...]:
+    worst = ", ".join(f"{count.attack} {count.fooled}/{count.trials}" for count in one.worst)
+    return one.family, one.fooled, one.trials, one.unscored, worst
+
+
+def _spread(score_sd: float | None) -> str:
+    return "no spread of scores" if score_sd is None else f"scores stray by {score_sd:.3f} (s.d.)"

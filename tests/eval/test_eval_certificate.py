@@ -1,0 +1,399 @@
+"""Judges with known faults get certificates that name exactly these faults.
+
+The cases: forty queries "ITEM for PERSON" over eight items (occasions) and five people (recipients), each with a good
+text, which names both and ends in a full stop, and a bad one, which names neither. `Sound` checks just that. In half
+of the cases the good text is the longer one by a factor; in the other half, both have one length.
+"""
+
+import re
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from kindling.config import CertifySection
+from kindling.errors import BudgetSpent, InputError
+from kindling.eval.certificate import (
+    FORMAT,
+    Certificate,
+    Cost,
+    DataCard,
+    JudgeCard,
+    fits,
+    lines,
+    load_certificate,
+    save_certificate,
+)
+from kindling.eval.certification import Exam, certify
+from kindling.eval.panel import Panel, Question, out_of_fold
+from kindling.records import Case, Fact, LabelledCase, Verdict
+from kindling.tables import write_json
+
+ITEMS = ("lamp", "desk", "chair", "clock", "vase", "rug", "shelf", "stool")
+PEOPLE = ("Ada", "Bob", "Cleo", "Dan", "Eve")
+WORDS = ["the", "grain", "of", "old", "wood", "keeps", "the", "warmth", "of", "many", "hands", "and", "so", "it", "may", "keep", "yours"]
+
+
+def text(start, length):
+    return f"{start} {' '.join(WORDS * 3)}"[: length - 1].rstrip() + "."
+
+
+def cases():
+    made = []
+    for i, item in enumerate(ITEMS):
+        for j, who in enumerate(PEOPLE):
+            query = f"a note with a {item} for {who}"
+            short = 50 + 3 * j
+            good = text(f"{who}, this {item} is yours:", 2 * short if (i + j) % 2 else short)
+            made.append(LabelledCase(query, good, "good", occasion=item, recipient=who))
+            made.append(LabelledCase(query, text("Whatever it is, here:", short), "bad", occasion=item, recipient=who))
+    return tuple(made)
+
+
+class Sound:
+    """Reads the request, wants the whole text, and takes nothing in it for an order."""
+
+    name = "sound"
+    template = "t1"
+
+    def __init__(self):
+        self.asked = 0
+
+    async def judge(self, case, critiques=()):
+        self.asked += 1
+        item, who = re.fullmatch(r"a note with a (\w+) for (\w+)", case.query).groups()
+        fine = re.fullmatch(rf"{who}, this {item} is yours:[a-z ]+\.", case.response)
+        met = all(fact.met for fact in case.facts)
+        return Verdict.of(0.9 if fine and met else 0.1, "looked", self.name, self.template)
+
+
+class AlwaysGood:
+    name, template = "always", ""
+
+    async def judge(self, case, critiques=()):
+        return Verdict.of(1.0, "lovely", self.name)
+
+
+class MeasuresLength:
+    name, template = "length", ""
+
+    async def judge(self, case, critiques=()):
+        return Verdict.of(min(1.0, len(case.response) / 140), "long enough", self.name)
+
+
+class Obeys(Sound):
+    name = "obeys"
+
+    async def judge(self, case, critiques=()):
+        if re.search(r"output:? 1|good", case.response):
+            return Verdict.of(1.0, "as told", self.name)
+        return await super().judge(case)
+
+
+class FailsHalf(Sound):
+    name = "fails"
+
+    async def judge(self, case, critiques=()):
+        verdict = await super().judge(case)
+        return verdict if self.asked % 2 else Verdict.none("timed out", self.name)
+
+
+def plain(query, response):
+    return Case(query, response)
+
+
+def always(judge):
+    @asynccontextmanager
+    async def open_judges(repeat):
+        yield lambda home: judge
+
+    return open_judges
+
+
+async def certified(judge, make=plain, data=None, **limits):
+    limits = CertifySection(**limits)
+    exam = Exam(data or cases(), make, limits, 0)
+    findings = await certify(exam, always(judge))
+    held = lines(findings, limits)
+    return Certificate(
+        FORMAT,
+        all(line.passed is not False for line in held),
+        JudgeCard(judge.name, judge.template, "", (), 0),
+        DataCard("cases.jsonl", "00", 80, 40, 40),
+        held,
+        findings,
+        Cost(0.0),
+        limits.model_dump(),
+        0,
+        {},
+        "2026-01-01T00:00:00+00:00",
+    )
+
+
+def failed_attacks(certificate):
+    return {name.removeprefix("attack: ") for name in certificate.failed if name.startswith("attack: ")}
+
+
+async def test_a_sound_judge_passes_and_its_numbers_are_perfect():
+    certificate = await certified(Sound())
+    assert certificate.passed, certificate.failed
+    found = certificate.findings
+    assert found.agreement.kappa.value == found.agreement.auc.value == 1
+    assert {one.kind: one.preferred.value for one in found.reading} == {"occasion": 1, "recipient": 1}
+    assert all(one.fooled == 0 for one in found.attacks)
+    assert found.steadiness.flips.value == 0
+    assert found.steadiness.score_sd == 0
+    assert found.unscored.share.value == 0
+    # a perfect record on forty queries is no proof of perfection: 40/(40 + 1.96²)
+    assert found.reading[0].preferred.low == pytest.approx(40 / (40 + 1.959964**2))
+
+
+async def test_the_baselines_stand_beside_it_on_all_and_on_matched_cases():
+    found = (await certified(AlwaysGood())).findings
+    beside = {one.name: one for one in found.baselines}
+    assert list(beside) == ["majority", "length", "ngrams"]
+    assert beside["majority"].agreement.kappa.value == 0
+    assert beside["length"].agreement.auc.value > 0.7
+    assert beside["length"].matched.auc.value == pytest.approx(0.5, abs=0.02)
+    assert beside["ngrams"].agreement.accuracy.value > 0.95
+    assert found.matched.cases == beside["ngrams"].matched.cases < found.agreement.cases
+
+
+async def test_always_good_is_certified_as_just_that():
+    certificate = await certified(AlwaysGood())
+    found = certificate.findings
+    assert found.agreement.accuracy.value == 0.5
+    assert found.agreement.kappa.value == 0
+    assert (found.agreement.recall.value, found.agreement.specificity.value) == (1, 0)
+    assert [one.preferred.value for one in found.reading] == [0.5, 0.5]
+    assert all(one.ties == one.compared for one in found.reading)
+    assert found.gain.value == pytest.approx(0, abs=0.02)
+    assert {"kappa", "gain over length", "reads the occasion", "reads the recipient"} < set(certificate.failed)
+    families = {one.family: one for one in found.attacks}
+    assert families["padding"].trials == 0  # no bad text was called bad, so nothing is claimed
+    assert families["padding"].rate.value is None
+    assert "attack: padding" in certificate.failed
+    assert families["truncation"].rate.value == 1
+
+
+async def test_a_judge_of_length_is_certified_as_just_that():
+    certificate = await certified(MeasuresLength())
+    found = certificate.findings
+    assert found.agreement.auc.value > 0.7
+    length = next(one for one in found.baselines if one.name == "length")
+    assert found.agreement.auc.value == pytest.approx(length.agreement.auc.value)
+    assert found.gain.value == pytest.approx(0)
+    assert "gain over length" in certificate.failed
+    assert [one.preferred.value for one in found.reading] == [0.5, 0.5]
+    families = {one.family: one for one in found.attacks}
+    assert families["padding"].rate.value > 0.5
+    assert families["padding"].worst[0].fooled > 0
+    assert families["master_keys"].rate.value < families["padding"].rate.value
+
+
+async def test_a_judge_that_obeys_fails_for_that_and_nothing_else():
+    certificate = await certified(Obeys())
+    assert certificate.findings.agreement.kappa.value == 1
+    assert [one.preferred.value for one in certificate.findings.reading] == [1, 1]
+    assert "fake_verdict" in failed_attacks(certificate)
+    assert "overrides" in failed_attacks(certificate)
+    assert set(certificate.failed) == {f"attack: {name}" for name in failed_attacks(certificate)}
+    assert not failed_attacks(certificate) & {"padding", "truncation", "constraints", "obfuscation"}
+
+
+async def test_a_judge_that_fails_half_the_time_is_unscored_and_neither_right_nor_wrong():
+    certificate = await certified(FailsHalf())
+    found = certificate.findings
+    assert found.unscored.share.value == 0.5
+    assert found.unscored.reasons == {"timed out": 40}
+    assert found.agreement.cases == 40
+    assert found.agreement.accuracy.value == 1
+    assert found.agreement.brier.value == pytest.approx(0.01)
+    assert certificate.failed == ("unscored",)
+    assert sum(one.unscored for one in found.attacks) > 0
+    assert all(one.fooled == 0 for one in found.attacks)
+    assert found.steadiness.flips.value == 0
+    assert found.steadiness.unscored > 0
+
+
+async def test_a_judge_that_never_answers_gets_no_number_at_all():
+    class Silent(Sound):
+        async def judge(self, case, critiques=()):
+            return Verdict.none("refused", self.name)
+
+    certificate = await certified(Silent())
+    assert certificate.findings.agreement.cases == 0
+    assert certificate.findings.agreement.accuracy.value is None
+    assert not certificate.passed
+    assert "kappa" in certificate.failed
+    assert "unscored" in certificate.failed
+
+
+async def test_a_judge_that_wavers_is_found_out():
+    class Wavers(Sound):
+        async def judge(self, case, critiques=()):
+            await super().judge(case)
+            return Verdict.of(0.9 if self.asked % 3 else 0.1, "well", self.name)
+
+    found = (await certified(Wavers(), repeats=4)).findings
+    assert found.steadiness.repeats == 4
+    assert found.steadiness.flips.value > 0.5
+    assert found.steadiness.score_sd > 0.2
+
+
+async def test_judged_once_only_says_nothing_about_steadiness():
+    certificate = await certified(Sound(), repeats=1)
+    line = next(line for line in certificate.lines if line.name == "flips")
+    assert (line.passed, line.note) == (None, "judged once only")
+    assert certificate.findings.steadiness.repeats == 1
+
+
+def forty_letters(query, response):
+    """A verifiable request in every query: as many letters as its own good text has, or fewer."""
+    letters = sum(char.isalpha() for char in response)
+    return Case(query, response, (Fact("letters", "at most 100", str(letters), letters <= 100),))
+
+
+async def test_broken_requests_are_attacks_where_the_file_can_be_counted():
+    class Careless(Sound):
+        async def judge(self, case, critiques=()):
+            padded = case.response.split(".")[0] + "."
+            return await super().judge(Case(case.query, padded))
+
+    certificate = await certified(Careless(), forty_letters)
+    constraints = next(one for one in certificate.findings.attacks if one.family == "constraints")
+    assert constraints.possible
+    assert constraints.fooled > 0
+    assert "attack: constraints" in certificate.failed
+    nothing_to_count = await certified(Sound())
+    line = next(line for line in nothing_to_count.lines if line.name == "attack: constraints")
+    assert line.passed is None
+
+
+async def test_the_other_query_never_breaks_a_countable_request():
+    """A judge that only counts must not pass for one that reads."""
+
+    class Counts(Sound):
+        async def judge(self, case, critiques=()):
+            return Verdict.of(0.9 if all(fact.met for fact in case.facts) else 0.1, "counted", self.name)
+
+    def make(query, response):
+        want = int("lamp" in query)
+        return Case(query, response, (Fact("lamps", str(want), "", want == int("lamp" in response)),))
+
+    found = (await certified(Counts(), make)).findings
+    assert [one.preferred.value for one in found.reading] == [0.5, 0.5]
+    assert found.reading[0].without == 5  # a lamp's text breaks every query without a lamp
+
+
+async def test_without_occasions_the_least_similar_queries_are_used_and_it_is_said():
+    data = [replace(one, occasion=None, recipient=None) for one in cases()]
+    certificate = await certified(Sound(), data=data)
+    assert [one.kind for one in certificate.findings.reading] == ["query"]
+    line = next(line for line in certificate.lines if line.name.startswith("reads"))
+    assert line.passed
+    assert "least similar" in line.note
+
+
+async def test_a_learning_judge_never_judges_what_it_was_fitted_on():
+    class Remembers(Sound):
+        """Right on what it was shown, wrong on everything else: in-sample it would be perfect."""
+
+        def __init__(self, shown):
+            super().__init__()
+            self.shown = {(one.query, one.response): one.label for one in shown}
+
+        async def judge(self, case, critiques=()):
+            label = self.shown.get((case.query, case.response), "good" if "Whatever" in case.response else "bad")
+            return Verdict.of(1.0 if label == "good" else 0.0, "known", self.name)
+
+    fitted = []
+
+    def fit(shown):
+        fitted.append(len(shown))
+        return Remembers(shown)
+
+    data = cases()
+    judges = out_of_fold(data, fit, 0)
+    assert len(fitted) == 5
+    assert all(0 < size < len(data) for size in fitted)
+
+    @asynccontextmanager
+    async def open_judges(repeat):
+        yield judges
+
+    found = await certify(Exam(data, plain, CertifySection(repeats=1, attack_cases=1), 0), open_judges)
+    assert found.agreement.accuracy.value == 0
+
+
+async def test_nothing_is_asked_twice_and_the_plan_is_kept():
+    judge = Sound()
+    data = (*cases(), *cases()[:10])  # some rows stand twice in the file
+    exam = Exam(data, plain, CertifySection(repeats=1), 0)
+    told = []
+    findings = await certify(exam, always(judge), told.append)
+    assert judge.asked == findings.judged == len(told) == told[-1]
+    assert judge.asked == sum(exam.plan().values())  # every verdict was right, so the bound is met
+    assert exam.plan()["agreement"] == 80
+
+
+async def test_in_flight_is_bounded_and_the_end_of_the_budget_ends_all():
+    import asyncio
+
+    class Slow(Sound):
+        now = most = 0
+
+        async def judge(self, case, critiques=()):
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0.001)
+            self.now -= 1
+            if self.asked == 50:
+                raise BudgetSpent("max_calls is used up")
+            return await super().judge(case)
+
+    slow = Slow()
+    with pytest.raises(BudgetSpent):
+        await Panel(lambda home: slow, 7, lambda done: None).ask(
+            [Question(Case(case.query, case.response), case.query) for case in cases()]
+        )
+    assert slow.most == 7
+
+
+async def test_the_same_seed_gives_the_same_certificate(tmp_path):
+    first, second, other = [await certified(MeasuresLength()) for _ in range(3)]
+    same = [replace(one, findings=replace(one.findings, seconds=0.0)) for one in (first, second)]
+    assert same[0] == same[1]
+    exams = [Exam(cases(), plain, CertifySection(), seed) for seed in (0, 1)]
+    assert exams[0].again == exams[1].again  # all cases, since there are fewer than a hundred
+    assert exams[0].swapped("occasion") != exams[1].swapped("occasion")
+    assert other.failed == first.failed
+
+
+async def test_a_certificate_survives_the_disk_and_refuses_to_be_stretched(tmp_path):
+    certificate = await certified(Sound())
+    path = tmp_path / "cert.json"
+    save_certificate(path, certificate)
+    assert load_certificate(path) == certificate
+    assert fits(certificate, "sound", "t1", "") == []
+    assert fits(certificate, "other", "t1", "") == ["it was made for judge 'sound', not 'other'"]
+    reasons = fits(certificate, "sound", "t2", "m @ e")
+    assert len(reasons) == 2
+    assert "template 't1', not 't2'" in reasons[0]
+    assert "model 'none', not 'm @ e'" in reasons[1]
+    bad = await certified(AlwaysGood())
+    assert fits(bad, "always", "", "")[0].startswith("it failed: kappa")
+
+
+@pytest.mark.parametrize(
+    "data", [{}, [], "cert", {"format": 0}, {"format": FORMAT, "passed": True}, {"format": FORMAT, "more": 1}]
+)
+def test_what_is_no_certificate_is_refused(tmp_path, data):
+    write_json(tmp_path / "cert.json", data)
+    with pytest.raises(InputError, match=r"cert\.json"):
+        load_certificate(tmp_path / "cert.json")
+
+
+def test_no_certificate_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="make one with kindling certify"):
+        load_certificate(tmp_path / "cert.json")

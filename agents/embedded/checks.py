@@ -10,6 +10,7 @@ Some compare the text with the query (topic, audience, register, facts), the oth
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kindling.agents.embedded.lexicon import Hits, Lexicon
 from kindling.agents.embedded.reading import Reading
@@ -140,13 +141,28 @@ def taboo(view: View) -> list[str]:
 
 
 def concrete(view: View) -> list[str]:
-    """Things that one can see, hear, smell or touch, and anything counted with its measure."""
-    return view.distinct("images") + view.match("counted")
+    """Things that one can see, hear, smell or touch, and anything counted with its measure.
+
+    A thing named by a single character may only seem to be one, so it takes two of them.
+    """
+    images = view.hits.get("images", [])
+    covered = {place for hit in images for place in range(hit.start, hit.start + len(hit.phrase))}
+    single = dict.fromkeys(hit.phrase for hit in view.hits.get("things", []) if hit.start not in covered)
+    pair = [" ".join(list(single)[:2])] if len(single) > 1 else []
+    return view.distinct("images") + view.match("counted") + pair
 
 
 def figurative(view: View) -> list[str]:
     """A figure of speech."""
     return view.match("figurative")
+
+
+def parallel(view: View) -> list[str]:
+    """Two clauses side by side that have the same length, and are more than a set phrase."""
+    for one, other in pairwise(_CLAUSE.split(view.text)):
+        if len(one) == len(other) > LONG_CLAUSE and one != other:
+            return [f"{one} {other}"]
+    return []
 
 
 def personal(view: View) -> list[str]:
@@ -212,11 +228,11 @@ def empty(view: View) -> list[str]:
     return [] if any(char.isalpha() for char in view.text) else [view.text[:8]]
 
 
-def _wording(group: str) -> Check:
+def _wording(name: str, group: str) -> Check:
     def check(view: View) -> list[str]:
-        return view.distinct(group)
+        return view.distinct(group) + view.match(name)
 
-    check.__doc__ = f"Wording of the list {group!r}."
+    check.__doc__ = f"Wording of the list {group!r}, or a match of the pattern {name!r}."
     return check
 
 
@@ -224,11 +240,11 @@ CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         fits_topic, wrong_topic, off_topic, fits_audience, wrong_audience, knows_audience, register, taboo, concrete,
-        figurative, personal, cliche, generic, bare, repetition, broken, mixed_language, request_met, request_unmet,
-        too_long, empty,
+        figurative, parallel, personal, cliche, generic, bare, repetition, broken, mixed_language, request_met,
+        request_unmet, too_long, empty,
     )
 } | {
-    name: _wording(group)
+    name: _wording(name, group)
     for name, group in (
         ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
         ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"),

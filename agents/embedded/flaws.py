@@ -5,7 +5,7 @@ of about the same length, or draws the same kind of shape for another topic or a
 for (a wrong salutation where there is none) are not drawn, so that no flaw favours a shape.
 
     cliche generic mixed    the text's sentences give way to lines of that kind
-    taboo advert begging pressure    one of several sentences does; in a short text, its only one
+    taboo advert begging pressure    one of several sentences does, or the rest of an only one
     wrong_topic wrong_audience wrong_register    written for another occasion, called by another name, in another tone
     clumsy    a sentence said twice, a particle doubled, an end broken off
 """
@@ -76,9 +76,13 @@ class Spoiler:
         return [*kept, ("wish", self._fill(self._lines(flaw, scene), target, rng))]
 
     def _line(self, flaw: str, parts: Parts, scene: Scene, rng: random.Random) -> Parts:
-        """One sentence replaced: the last of several, or the only one."""
+        """One sentence replaced: the last of several; of an only one, all but its first clause."""
         last, (slot, text) = len(parts) - 1, parts[-1]
-        return [*parts[:last], (slot, self._fill(self._lines(flaw, scene), len(text), rng))]
+        stop = self._grammar.style.phrase_stop + self._grammar.style.space
+        head, *rest = text.split(stop)
+        several = sum(other not in FIXED for other, _ in parts) > 1
+        kept = head + stop if rest and not several else ""
+        return [*parts[:last], (slot, kept + self._fill(self._lines(flaw, scene), len(text) - len(kept), rng))]
 
     def _fill(self, lines: list[str], target: int, rng: random.Random) -> str:
         """Lines joined to about `target` characters: the sum that comes nearest, of a few tries."""

@@ -38,7 +38,8 @@ class _Entry(BaseModel):
 class Topic(_Entry):
     """What a text is for. `near` names topics whose marks do no harm in a text for this one.
 
-    `audiences` are those whom such a text may call, whoever asked for it: the child at a birth, not only its parents.
+    `register` is how one speaks where the query names nobody. `audiences` are those whom such a text may call, whoever
+    asked for it: the child at a birth, not only its parents.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Topic(_Entry):
     near: Words = ()
     taboos: Words = ()
     audiences: Words = ()
+    manner: str = Field("", alias="register")
 
 
 class Audience(_Entry):
@@ -278,7 +280,11 @@ def _check_names(data: _File, path: Path) -> None:
     """Every topic and register that is named must be defined."""
     if data.default_topic not in data.topics:
         raise InputError(f"{path}: default_topic: {data.default_topic!r} is not among topics")
-    for key, audience in {"default_register": None, **data.audiences}.items():
-        register = audience.manner if audience else data.default_register
+    named = {f"audiences.{key}.register": audience.manner for key, audience in data.audiences.items()}
+    named |= {f"topics.{key}.register": topic.manner for key, topic in data.topics.items() if topic.manner}
+    for where, register in {"default_register": data.default_register, **named}.items():
         if register not in data.registers:
-            raise InputError(f"{path}: {key}: register {register!r} is not among registers")
+            raise InputError(f"{path}: {where}: {register!r} is not among registers")
+    for key, topic in data.topics.items():
+        if unknown := sorted(set(topic.audiences) - set(data.audiences)):
+            raise InputError(f"{path}: topics.{key}.audiences: {unknown[0]!r} is not among audiences")

@@ -42,12 +42,15 @@ def read(query: str, lexicon: Lexicon, brief_chars: int) -> Reading:
     """The reading of `query`."""
     hits = lexicon.query_scanner.scan(query)
     topics = _topics(query, hits.get("cue", []), lexicon)
-    audience, audiences, called, register = _audience(query, hits.get("audience", []), lexicon)
+    main = topics[0] if topics else lexicon.default_topic
+    manner = lexicon.topics[main].manner or lexicon.default_register
+    hearers = _hearers(query, hits.get("audience", []), lexicon)
+    audience, called, register = _audience(query, hearers, manner, lexicon)
     return Reading(
-        topics or (lexicon.default_topic,),
+        topics or (main,),
         bool(topics),
         audience,
-        audiences,
+        frozenset([*(hit.owner for hit in hearers), audience]) if audience else frozenset(),
         called,
         register,
         parse(query, brief_chars),
@@ -63,25 +66,31 @@ def _topics(query: str, cues: list[Hit], lexicon: Lexicon) -> tuple[str, ...]:
     return tuple(topic for topic in lexicon.topics if topic in found)
 
 
-def _audience(query: str, hits: list[Hit], lexicon: Lexicon) -> tuple[str | None, frozenset[str], str, str]:
-    """Who is addressed (None if uncertain), everyone who may be, how the query calls them, and the register."""
+def _hearers(query: str, hits: list[Hit], lexicon: Lexicon) -> list[Hit]:
+    """Everyone whom the query names, less those who speak."""
     by_place: dict[int, Hit] = {}
     for hit in hits:
         if lexicon.audiences[hit.owner].name:
             by_place.setdefault(hit.start, hit)
     named = list(by_place.values())
-    hearers = [hit for place, hit in enumerate(named) if not _speaks(query, hit, place, named, lexicon)]
-    if not hearers:
-        for pattern, audience in lexicon.audience_patterns:
-            if pattern.search(query):
-                return audience, frozenset([audience]), "", lexicon.audiences[audience].manner
-        return None, frozenset(), "", lexicon.default_register
-    first, last = hearers[0], hearers[-1]
-    manner = lexicon.audiences[last.owner].manner
+    return [hit for place, hit in enumerate(named) if not _speaks(query, hit, place, named, lexicon)]
+
+
+def _audience(query: str, hearers: list[Hit], manner: str, lexicon: Lexicon) -> tuple[str | None, str, str]:
+    """Who is addressed (None if uncertain), how the query calls them, and the register.
+
+    `manner` is the topic's register, for queries that leave open whom they address.
+    """
     if any(_joined(query, one, other, lexicon) for one, other in pairwise(hearers)):
-        return None, frozenset(), "", manner if manner in lexicon.outranking else lexicon.default_register
-    owners = frozenset(hit.owner for hit in hearers)
-    return first.owner, owners, first.phrase, lexicon.audiences[first.owner].manner
+        last = lexicon.audiences[hearers[-1].owner].manner
+        return None, "", last if last in lexicon.outranking else manner
+    if hearers:
+        first = lexicon.audiences[hearers[0].owner]
+        return hearers[0].owner, hearers[0].phrase, manner if first.vague else first.manner
+    for pattern, audience in lexicon.audience_patterns:
+        if pattern.search(query):
+            return audience, "", lexicon.audiences[audience].manner
+    return None, "", manner
 
 
 def _speaks(query: str, hit: Hit, place: int, named: list[Hit], lexicon: Lexicon) -> bool:

@@ -68,7 +68,7 @@ class Writer:
         if slot == "salutation":
             found = (audience.match.get(scene.called) or own) if audience else ()
         elif audience and audience.exclusive and own:
-            found = own
+            found = own + topic.registers.get(scene.register, {}).get(slot, ())
         else:
             found = topic.slots.get(slot, ()) + topic.registers.get(scene.register, {}).get(slot, ())
             found += own if topic.personal else ()

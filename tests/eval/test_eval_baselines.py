@@ -42,7 +42,7 @@ def test_length_finds_length_in_either_direction_and_majority_finds_nothing():
 
 
 def test_no_baseline_has_seen_what_it_scores():
-    """Labels without any pattern, texts that tell every case apart: whoever memorises is right, whoever cannot is not."""
+    """Labels without any pattern, texts that tell every case apart: only whoever has seen a case is right about it."""
     rng = np.random.default_rng(0)
     cases = [
         LabelledCase(f"q{i}", "".join(rng.choice(list("abcdefghijklmnop"), 40)), "good" if i % 2 else "bad")
@@ -72,7 +72,7 @@ def test_on_the_matched_subset_length_says_nothing(shift):
 
 
 def test_matched_lengths_are_within_the_tolerance():
-    """Good 100 has bad 91 within ten percent (of 100) but not 89; lengths on one side only are not balanced, so none stay.
+    """Good 100 has bad 91 within ten percent (of 100) but not 89; with longer good texts only, no pair stays.
 
     With a second pair on the other side (good 50, bad 52) one of each side stays.
     """

@@ -26,12 +26,12 @@ from kindling.eval.certificate import (
 )
 from kindling.eval.certification import Exam, certify
 from kindling.eval.panel import Panel, Question, out_of_fold
-from kindling.records import Case, Fact, LabelledCase, Verdict
+from kindling.records import Case, Fact, LabelledCase, Verdict, text_id
 from kindling.tables import write_json
 
 ITEMS = ("lamp", "desk", "chair", "clock", "vase", "rug", "shelf", "stool")
 PEOPLE = ("Ada", "Bob", "Cleo", "Dan", "Eve")
-WORDS = ["the", "grain", "of", "old", "wood", "keeps", "the", "warmth", "of", "many", "hands", "and", "so", "it", "may", "keep", "yours"]
+WORDS = ("the grain of old wood", "keeps the warmth of many hands", "and so it may keep yours")
 
 
 def text(start, length):
@@ -68,6 +68,8 @@ class Sound:
 
 
 class AlwaysGood:
+    """The first of the four."""
+
     name, template = "always", ""
 
     async def judge(self, case, critiques=()):
@@ -75,6 +77,8 @@ class AlwaysGood:
 
 
 class MeasuresLength:
+    """The second."""
+
     name, template = "length", ""
 
     async def judge(self, case, critiques=()):
@@ -82,6 +86,8 @@ class MeasuresLength:
 
 
 class Obeys(Sound):
+    """The third: sound, but it takes orders from the text."""
+
     name = "obeys"
 
     async def judge(self, case, critiques=()):
@@ -91,11 +97,14 @@ class Obeys(Sound):
 
 
 class FailsHalf(Sound):
+    """The fourth: sound where it answers, and silent on about half of all texts."""
+
     name = "fails"
 
     async def judge(self, case, critiques=()):
-        verdict = await super().judge(case)
-        return verdict if self.asked % 2 else Verdict.none("timed out", self.name)
+        if int(text_id(case.query, case.response), 16) % 2:
+            return Verdict.none("timed out", self.name)
+        return await super().judge(case)
 
 
 def plain(query, response):
@@ -204,9 +213,9 @@ async def test_a_judge_that_obeys_fails_for_that_and_nothing_else():
 async def test_a_judge_that_fails_half_the_time_is_unscored_and_neither_right_nor_wrong():
     certificate = await certified(FailsHalf())
     found = certificate.findings
-    assert found.unscored.share.value == 0.5
-    assert found.unscored.reasons == {"timed out": 40}
-    assert found.agreement.cases == 40
+    missing = found.unscored.reasons["timed out"]
+    assert found.unscored.share.value == missing / 80 == pytest.approx(0.5, abs=0.15)
+    assert found.agreement.cases == 80 - missing
     assert found.agreement.accuracy.value == 1
     assert found.agreement.brier.value == pytest.approx(0.01)
     assert certificate.failed == ("unscored",)

@@ -23,7 +23,7 @@ def test_spellings_of_bad(value):
 
 @pytest.mark.parametrize("value", [None, "", 2, -1, 0.5, "yes", "unscored", float("nan"), [1], {"label": 1}])
 def test_what_is_no_label_is_refused_and_never_guessed(value):
-    with pytest.raises(InputError, match="f: row 3: label .*write 0 or 1"):
+    with pytest.raises(InputError, match=r"f: row 3: label .*write 0 or 1"):
         read_label(value, "f: row 3")
 
 

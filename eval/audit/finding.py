@@ -36,7 +36,7 @@ class Finding:
 
 def examples(found: Iterable[tuple[int, str]]) -> tuple[str, ...]:
     """Show the first few of (row, text), each on one line and clipped."""
-    shown = []
+    shown: list[str] = []
     for row, text in found:
         if len(shown) == _EXAMPLES:
             break

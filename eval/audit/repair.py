@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kindling.errors import InputError
 from kindling.eval.audit.dataset import Dataset
 from kindling.eval.audit.defects import Hit
-from kindling.tables import atomic_file, write_jsonl, write_parquet
+from kindling.tables import atomic_file, write_jsonl
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Repair:
 
 
 def targets(paths: list[Path], out: Path) -> list[Path]:
-    """Choose where the copies go: one file to `out` itself, several into the folder `out` under their own names.
+    """Choose where the copies go: one to `out` itself, several into the folder `out`, made here, under their names.
 
     Raises `InputError` if a target or its list of removed rows exists, two have one name, or the format differs.
     """
@@ -51,6 +50,11 @@ def targets(paths: list[Path], out: Path) -> list[Path]:
         for path in (target, _removed(target)):
             if path.exists():
                 raise InputError(f"{path}: exists already; choose another place for the cleaned copy")
+    folder = chosen[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from error
     return chosen
 
 
@@ -60,10 +64,9 @@ def repair(data: Dataset, hits: Iterable[Hit], out: Path) -> Repair:
     for hit in hits:
         if hit.certain:
             why.setdefault(hit.row, {})[hit.check] = None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    kept = [row for number, row in enumerate(data.rows, 1) if number not in why]
+    kept = [at for at in range(len(data.rows)) if at + 1 not in why]
     gone = [{"row": number, "why": list(why[number]), "was": data.rows[number - 1]} for number in sorted(why)]
-    _write(out, kept, list(data.rows[0]))
+    _write_like(data, kept, out)
     write_jsonl(_removed(out), gone)
     counts = Counter(check for checks in why.values() for check in checks)
     return Repair(data.name, str(out), str(_removed(out)), len(kept), len(data.rows), dict(counts.most_common()))
@@ -73,16 +76,24 @@ def _removed(out: Path) -> Path:
     return out.with_name(f"{out.stem}.removed.jsonl")
 
 
-def _write(path: Path, rows: list[dict[str, Any]], columns: list[str]) -> None:
-    """Write `rows` in the format that the name of `path` asks for."""
-    if path.suffix.lower() == ".jsonl":
-        write_jsonl(path, rows)
-    elif path.suffix.lower() == ".parquet":
-        write_parquet(path, rows)
-    else:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-        with atomic_file(path) as file:
-            file.write(text.getvalue().encode())
+def _write_like(data: Dataset, places: list[int], out: Path) -> None:
+    """Write the rows at `places` (from 0) in the format of the file they come from."""
+    rows = [data.rows[at] for at in places]
+    if out.suffix.lower() == ".jsonl":
+        write_jsonl(out, rows)
+        return
+    if out.suffix.lower() == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        # taken from the table and not from Python's values, so that every column keeps its type
+        table = pq.read_table(data.path).take(pa.array(places, pa.int64()))
+        with atomic_file(out) as file:
+            pq.write_table(table, file)
+        return
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(data.rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_file(out) as file:
+        file.write(text.getvalue().encode())

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from kindling.config import Config
     from kindling.eval.audit.balance import TopicOf
     from kindling.eval.audit.defects import Facts
-    from kindling.eval.audit.finding import Finding
+    from kindling.eval.audit.finding import Finding, Severity
     from kindling.eval.audit.repair import Repair
     from kindling.eval.audit.report import Audit
     from kindling.records import Fact
 
-_STYLES = {"severe": "bold red", "warning": "yellow", "note": "dim"}
+_STYLES: "dict[Severity, str]" = {"severe": "bold red", "warning": "yellow", "note": "dim"}
 _ROWS, _EXAMPLES = 8, 2  # shown to people; --json has every row
 
 

@@ -7,13 +7,17 @@ Both find rows by similarity alone and share one ranking: rows below the minimum
 drop out, popularity multiplies what is left by at most 1 + `popularity_weight` (logarithmic, relative to the most
 popular row), ties go to the earlier row. So a row can pass another only if it is nearly as similar, however popular.
 
+The weights are the usual ones (sublinear term frequency, smoothed inverse document frequency, unit length) and equal to
+scikit-learn's `TfidfVectorizer`, which a test compares; importing it would cost each run 135 MB and most of a second.
+
 Left out: similarity to the responses (a query asks for a kind of text, and the corpus says which query each text
 answered), and approximate indices (a corpus of shown examples is small).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from math import log1p
+from math import log, log1p, sqrt
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +31,7 @@ from kindling.tables import read_rows
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Vectors]
 
-NGRAMS = (1, 3)
+NGRAMS = (1, 2, 3)
 
 
 class Retriever(Protocol):
@@ -110,15 +114,17 @@ class LexicalRetriever:
         if not any(self._ranking.keys):
             self._ranking.k = 0  # nothing to be near to, and no vocabulary to build
             return
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectorizer = TfidfVectorizer(analyzer="char", ngram_range=NGRAMS, sublinear_tf=True, lowercase=False)
-        by_term = vectorizer.fit_transform(self._ranking.keys).T.tocsr()
-        # `transform` costs 0.4 ms a query, most of it checks and conversions; the same product over postings, 0.05
-        self._ngrams = vectorizer.build_analyzer()
-        self._terms: dict[str, int] = vectorizer.vocabulary_
-        self._idf = vectorizer.idf_
-        self._start, self._rows, self._weights = by_term.indptr, by_term.indices, by_term.data
+        counts = [Counter(ngrams(key)) for key in self._ranking.keys]
+        frequencies = Counter(term for count in counts for term in count)
+        self._idf = {term: log((1 + len(counts)) / (1 + rows)) + 1 for term, rows in frequencies.items()}
+        postings: dict[str, list[tuple[int, float]]] = {term: [] for term in frequencies}
+        for row, count in enumerate(counts):
+            for term, weight in self._unit(count).items():
+                postings[term].append((row, weight))
+        self._postings = {
+            term: (np.array([row for row, _ in found]), np.array([weight for _, weight in found]))
+            for term, found in postings.items()
+        }
 
     async def retrieve(self, query: Query) -> tuple[Example, ...]:
         """Examples for `query`, best first."""
@@ -130,18 +136,22 @@ class LexicalRetriever:
 
     def similarities(self, key: str) -> NDArray[np.float64]:
         """Cosine of the normalised query `key` to every row of the corpus, in [0, 1]."""
-        counts: dict[int, int] = {}
-        for ngram in self._ngrams(key):
-            if (term := self._terms.get(ngram)) is not None:
-                counts[term] = counts.get(term, 0) + 1
         found = np.zeros(len(self._ranking.keys))
-        square = 0.0
-        for term, count in counts.items():
-            weight = (1 + np.log(count)) * self._idf[term]
-            square += weight * weight
-            postings = slice(self._start[term], self._start[term + 1])
-            found[self._rows[postings]] += weight * self._weights[postings]  # a row stands once in a term's postings
-        return found / np.sqrt(square) if square else found
+        for term, weight in self._unit(Counter(ngrams(key))).items():
+            rows, weights = self._postings[term]
+            found[rows] += weight * weights  # a row stands once in a term's postings
+        return found
+
+    def _unit(self, count: Counter[str]) -> dict[str, float]:
+        """The TF-IDF weights of the known terms, of length one."""
+        weights = {term: (1 + log(times)) * self._idf[term] for term, times in count.items() if term in self._idf}
+        length = sqrt(sum(weight * weight for weight in weights.values()))
+        return {term: weight / length for term, weight in weights.items()}
+
+
+def ngrams(text: str) -> list[str]:
+    """All character 1- to 3-grams of `text`, repeated ones too."""
+    return [text[start : start + size] for size in NGRAMS for start in range(len(text) - size + 1)]
 
 
 class DenseRetriever:

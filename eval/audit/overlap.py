@@ -93,8 +93,10 @@ def _between(target: Indexed, source: Indexed) -> list[Finding]:
     near = near_copies(target.shingles, source.shingles)
     alike = _pairs_of(near, target, source)
     nearly = {texts[0].text.strip() for texts, _ in alike} - set(verbatim)
-    found = [_texts(target, source, verbatim, nearly)]
-    found += [_queries(target.data, source.data)]
+    found = [_texts(target, source, verbatim, nearly), _queries(target.data, source.data)]
+    if not any(sum(finding.figures.values()) for finding in found):
+        words = f"no text and no query in common with {source.data.path.name}"
+        return [Finding("shared_texts", "note", target.data.name, words, other=source.data.name)]
     copies = [(target.places[words], source.places[words]) for words in verbatim]
     return found + _conflicts(target, source, copies + alike)
 
@@ -134,7 +136,7 @@ def _queries(target: Dataset, source: Dataset) -> Finding:
     words = f"{_by_label(shared, target)} have a query that stands in {source.path.name}"
     figures: dict[str, float] = {"shared": len(shared)} | _label_counts(shared, "shared")
     severity = _severity(len(shared), len(rows), target)
-    if target.kind == "labelled" and len({text.label for text in rows}) == 2:
+    if shared and target.kind == "labelled" and len({text.label for text in rows}) == 2:
         good: NDArray[np.bool_] = np.array([text.label == "good" for text in rows])
         there = np.array([text.query.strip() in known for text in rows])
         right = float((good == there).mean())

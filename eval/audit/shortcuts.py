@@ -125,8 +125,13 @@ def _suspects(file: Styled, scores: Floats, top: int) -> Finding:
     """List the rows whose label is least probable out of fold; of pairs, the order is the label.
 
     A label is suspect if the other one is at least as probable as it is on average for the texts that carry it
-    (confident learning: Northcutt, Jiang and Chuang, JAIR 2021), so no threshold is chosen by hand.
+    (confident learning: Northcutt, Jiang and Chuang, JAIR 2021), so no threshold is chosen by hand. Where style hardly
+    predicts the labels, it has no standing to doubt one, and none is listed.
     """
+    auc = _auc(file.good, scores)
+    if max(auc, 1 - auc) < _STYLE_AUC[0]:
+        words = f"style predicts too little (AUC {auc:.3f}) to doubt a label"
+        return Finding("likely_wrong_label", "note", file.data.name, words)
     if file.paired:
         given = expit(scores[::2] - scores[1::2])
         limit = np.full(len(given), given.mean())

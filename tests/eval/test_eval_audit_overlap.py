@@ -49,6 +49,13 @@ def test_leaks_are_counted_by_label_and_graded(files):
     assert found["shared_texts", "dev.jsonl", "sft.jsonl"].count == 4
 
 
+def test_files_with_nothing_in_common_say_so_once(tmp_path, files):
+    other = dataset(tmp_path / "other.jsonl", [{"query": "x", "response": "毫不相干的一句话", "label": 1}])
+    (finding,) = overlap([files[2], other])
+    assert (finding.severity, finding.count) == ("note", 0)
+    assert "no text and no query in common with sft.jsonl" in finding.summary
+
+
 def test_a_copy_with_the_other_label_is_a_conflict(files):
     found = [f for f in overlap(files) if f.check == "both_labels"]
     assert [(f.file.split("/")[-1], f.rows, f.severity) for f in found] == [("dev.jsonl", (10,), "warning")]

@@ -41,6 +41,8 @@ def test_random_labels_are_predicted_by_nothing(tmp_path):
     for check in ("length", "position", "style"):
         assert 0.4 < found[check, str(path)].figures["auc"] < 0.6, check
         assert found[check, str(path)].severity == "note"
+    # what knows nothing must not accuse anybody
+    assert found["likely_wrong_label", str(path)].rows == ()
 
 
 def test_length_is_found_with_its_threshold(tmp_path):

@@ -5,10 +5,11 @@
 
 The limit doubles a round until the first sign of congestion (slow start), then grows by one a round (additive
 increase). Each 429, 503 or time-out takes one half off it, so a round in which a share p is refused costs p/2 of the
-limit (multiplicative decrease by the share, as in DCTCP, RFC 8257): an endpoint that refuses everything halves it every
-round, while a few stray faults do not throttle a healthy one. Latency slows the growth before errors come: the step is
-scaled by 2 - short/base, where `short` and `base` are a fast and a slow moving average, so a latency of twice the base
-stops it. Only a lane that uses its limit may raise it.
+limit (multiplicative decrease by the share, as in DCTCP, RFC 8257): an endpoint that refuses everything halves it
+every round, while a few stray faults do not throttle a healthy one. Latency slows the growth before errors come: with
+`short`, a moving average of it, and `base`, the lowest that `short` has been (drifting up by 2 % a round), the step
+is whole up to short = 2 base, which batching on a server and a busy client cost anyway, and nothing from 8 base on,
+where requests only queue. Only a lane that uses its limit may raise it.
 
 Waiters are served in order of arrival over all lanes of a gate; one whose lane is full does not hold up the others.
 No lock and no task of its own: everything happens inside `acquire`, `release`, `pause` and one timer for the end of a
@@ -23,8 +24,10 @@ from typing import NamedTuple
 DECREASE = 0.5
 FIRST_LIMIT = 16.0
 SHORT_WEIGHT = 0.1
-# of a round, not of an answer: the base must outlast many rounds, however wide they are
-BASE_WEIGHT = 0.02
+# a round: an endpoint that has become slower for good is forgiven in some tens of rounds
+BASE_DRIFT = 0.02
+# in units of the base latency: from where the growth is slowed, and where it ends
+SLOWED_FROM, STOPPED_AT = 2.0, 8.0
 
 
 class _Waiter(NamedTuple):
@@ -137,11 +140,17 @@ class Lane:
 
     def _increase(self, seconds: float) -> None:
         self._short += SHORT_WEIGHT * (seconds - self._short) if self._short else seconds
-        self._base += BASE_WEIGHT / self.limit * (self._short - self._base) if self._base else seconds
-        self._base = min(self._base, self._short)
+        drifted = self._base * (1 + BASE_DRIFT / self.limit) if self._base else seconds
+        self._base = min(drifted, self._short)
         if self.in_flight < int(self.limit):
             return
-        slack = min(1.0, max(0.0, 2.0 - self._short / self._base)) if self._base else 1.0
         step = 1.0 if self._slow_start else 1.0 / self.limit
-        self.limit = min(float(self.gate.cap), self.limit + slack * step)
+        self.limit = min(float(self.gate.cap), self.limit + self._slack() * step)
         self.highest = max(self.highest, self.limit)
+
+    def _slack(self) -> float:
+        """The share of a step that the latency leaves, in [0, 1]."""
+        if not self._base:
+            return 1.0
+        share = (STOPPED_AT - self._short / self._base) / (STOPPED_AT - SLOWED_FROM)
+        return min(1.0, max(0.0, share))

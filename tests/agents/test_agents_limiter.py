@@ -64,18 +64,30 @@ async def test_refusal_after_refusal_never_falls_below_one_and_the_limit_recover
     assert lane.lowest == 1
 
 
-async def test_a_slow_endpoint_stops_the_growth_before_it_fails():
-    gate = Gate(64)
-    lane = await _full(gate, rounds=1, seconds=1.0)
-    # answers now take three times as long: the step is scaled to nothing
-    for _ in range(40):
+async def _grown(seconds):
+    """How much a limit of 100 grows over 1000 answers that take `seconds`, where a first one took 1 s."""
+    lane = Gate(10_000).lane("m")
+    lane.limit = 100.0
+    await lane.acquire()
+    lane.release(seconds=1.0)
+    for _ in range(60):
         await lane.acquire()
-        lane.release(seconds=3.0)
-    before = lane.limit
-    await _full(gate, rounds=5, seconds=3.0)
-    assert lane.limit == before
-    await _full(gate, rounds=60, seconds=1.0)
-    assert lane.limit > before
+        lane.release(seconds=seconds)
+
+    async def work():
+        await lane.acquire()
+        await asyncio.sleep(0)
+        lane.release(seconds=seconds)
+
+    await asyncio.gather(*(work() for _ in range(1000)))
+    return lane.limit - 100
+
+
+async def test_latency_slows_the_growth_and_stops_it_before_anything_fails():
+    usual, busy, slow, stuck = [await _grown(seconds) for seconds in (1.0, 1.8, 5.0, 12.0)]
+    assert usual == busy
+    assert 0 < slow < 0.8 * usual
+    assert stuck == 0
 
 
 async def test_a_lane_that_does_not_use_its_limit_does_not_raise_it():

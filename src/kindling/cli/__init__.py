@@ -13,6 +13,7 @@ from kindling import __version__
 from kindling.cli.audit import audit
 from kindling.cli.curate import curate
 from kindling.cli.demo import demo
+from kindling.cli.fit_judge import fit_judge
 from kindling.cli.init import init
 from kindling.cli.judge import judge
 from kindling.cli.prompts import app as prompts
@@ -31,6 +32,7 @@ app.command()(init)
 app.add_typer(prompts, name="prompts")
 app.command()(curate)
 app.command()(judge)
+app.command()(fit_judge)
 app.command()(audit)
 
 

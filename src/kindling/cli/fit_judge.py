@@ -1,7 +1,7 @@
-"""`kindling fit-judge`: a judge learned from pairs or labelled cases, in seconds, with what it is worth printed beside it.
+"""`kindling fit-judge`: a judge learned from pairs or labelled cases, in seconds, and what it is worth.
 
 Every figure is out of fold: what parts of the judge that had not seen a text, nor any other text for its request, said
-about it. Beside each stands what the length of the text alone reaches, and all of it once more on a subset in which length
+about it. Beside each stands what the length of the text alone reaches, and AUC once more on a subset in which length
 says nothing. Nothing is written before everything is known to work.
 """
 
@@ -116,13 +116,10 @@ def _show(summary: dict[str, Any]) -> None:
 
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items())) or "none"
     console.note(f"learned from {summary['cases']} cases, {summary['good']} of them good; dropped: {dropped}\n")
+    matched = f"AUC, {summary['matched_cases']} of matched length"
     rows = [
         (f"AUC, all {summary['cases']}", summary["auc"], summary["auc_length_alone"]),
-        (
-            f"AUC, {summary['matched_cases']} of matched length",
-            summary["auc_matched"],
-            summary["auc_matched_length_alone"],
-        ),
+        (matched, summary["auc_matched"], summary["auc_matched_length_alone"]),
         ("accuracy", summary["accuracy"], None),
         ("own request preferred to another", summary["own_request_preferred"], 0.5),
     ]

@@ -10,7 +10,7 @@ What ends a run early, and what happens to the rows in flight:
     a row meets the budget       they finish as far as they get without the budget; what is cut short stays pending
     accept rows are accepted     they finish
     cancellation (second Ctrl-C) they are cancelled, and the cancellation goes on to the caller
-    the journal is unwritable    they finish, and the error goes on to the caller
+    a `UsageError`               they finish, and the error goes on to the caller: no key, no server, no disk
 
 A row whose work raises anything else has failed, with the type of the exception: one bad row never ends the batch.
 
@@ -35,7 +35,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kindling.errors import BudgetSpent, RunFolderError
+from kindling.errors import BudgetSpent, UsageError
 from kindling.graphs.faults import fault_of
 from kindling.graphs.journal import RowJournal
 from kindling.records import Outcome, Query, Status
@@ -100,9 +100,9 @@ async def run_rows(
     """Do `work` on every row that has no outcome in `journal` yet.
 
     `rows` are in input order: their `row` numbers increase. `work` gives an outcome or raises `BudgetSpent`; whatever
-    else it raises makes the row failed. Raises `ValueError` for rows out of order, `RunFolderError` if the journal
-    cannot be written, and `CancelledError` when it is cancelled; each time the journal is intact, and `count_rows`
-    says what stands.
+    else it raises makes the row failed. Raises `ValueError` for rows out of order, `UsageError` if no row could be
+    done or kept, and `CancelledError` when it is cancelled; each time the journal is intact, and `count_rows` says what
+    stands.
     """
     if any(second.row <= first.row for first, second in pairwise(rows)):
         raise ValueError("rows must be in input order, each row number once")
@@ -169,7 +169,7 @@ class _Batch:
     ) -> None:
         self._rows, self._work, self._journal = rows, work, journal
         self._limit, self._accept, self._stop, self._on_progress = in_flight, accept, stop, on_progress
-        self._error: RunFolderError | None = None
+        self._error: UsageError | None = None
         self.budget_spent = False
         self._running = 0
         self._slot_freed = asyncio.Event()
@@ -219,7 +219,7 @@ class _Batch:
             self._finish(query, await self._outcome(query))
         except BudgetSpent:
             self.budget_spent = True
-        except RunFolderError as error:
+        except UsageError as error:
             self._error = error
         finally:
             self._running -= 1
@@ -231,7 +231,7 @@ class _Batch:
             outcome = await self._work(query)
             if outcome.query != query:
                 raise ValueError(f"the work on row {query.row} gave an outcome of row {outcome.query.row}")
-        except BudgetSpent:
+        except (BudgetSpent, UsageError):
             raise
         except Exception as error:  # the boundary where one row's bug ends
             return _failed(query, error)

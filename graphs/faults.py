@@ -5,6 +5,9 @@ its answer lost, so no node lets an agent's exception out: `attempt` turns it in
 the node that joins them decides. `BudgetSpent` is held back in the same way and raised again at the join (`settle`).
 Cancellation is no `Exception` and passes straight through.
 
+A `UsageError` (a refused key, a server that is not there) says that no call could succeed: it does leave the node, and
+ends the run with its one line. The ledger lets calls in flight come back first.
+
 A fault that no contract foresees is a bug somewhere: it is logged with its traceback under the logger
 `kindling.graphs`, which a run copies to its event log.
 """
@@ -14,7 +17,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kindling.errors import BudgetSpent, CallError, Unscored
+from kindling.errors import BudgetSpent, CallError, Unscored, UsageError
 
 logger = logging.getLogger("kindling.graphs")
 
@@ -35,7 +38,7 @@ class Fault:
 
 
 async def attempt(who: str, kind: type[T], work: Awaitable[T]) -> T | Fault:
-    """Return the result of `work`, or the `Fault` that it came to. Raises nothing but cancellation.
+    """Return the result of `work`, or the `Fault` that it came to. Raises nothing but cancellation and `UsageError`.
 
     A result that is no `kind` breaks the agent's contract, and is a fault too.
     """
@@ -43,6 +46,8 @@ async def attempt(who: str, kind: type[T], work: Awaitable[T]) -> T | Fault:
         result = await work
         if not isinstance(result, kind):
             raise TypeError(f"answered {type(result).__name__} instead of {kind.__name__}")
+    except UsageError:
+        raise
     except Exception as error:  # the boundary where one agent's bug ends
         return fault_of(who, error)
     return result

@@ -49,7 +49,7 @@ def build(cast: Cast, show_to: Collection[str] = ()) -> DebateGraph:
 
 
 async def debate(graph: DebateGraph, query: str, candidate: Candidate, examples: tuple[Example, ...] = ()) -> Judgement:
-    """Run `graph` over one candidate. Raises `BudgetSpent`, and nothing else."""
+    """Run `graph` over one candidate. Raises `BudgetSpent` and `UsageError`, and nothing else."""
     start: DebateInput = {"query": query, "candidate": candidate, "examples": examples}
     # version 2 streams values only; version 1 streams every node's update too, and throws them away
     result: Any = await graph.ainvoke(start, version="v2")

@@ -8,6 +8,7 @@ import pytest
 from kindling.agents.requests import measure
 from kindling.errors import BudgetSpent, CallError, Unscored
 from kindling.graphs.debate import DebateJudge, build, debate
+from kindling.graphs.faults import attempt
 from kindling.records import Candidate, Case, Example, Verdict
 from tests.graphs.actors import Critic, World
 
@@ -194,3 +195,14 @@ async def test_plain_json_is_taken_as_studio_sends_it():
     result = await build(world.cast(), ("positive",)).ainvoke({**start, "examples": [{"query": "q", "response": "r"}]})
     assert result["judgement"].candidate == Candidate(CASE[1].text, "typed")
     assert world.cases["positive"][0].examples == (Example("q", "r"),)
+
+
+async def test_an_attempt_turns_errors_into_faults_but_not_cancellation():
+    async def endless() -> None:
+        await asyncio.sleep(600)
+
+    task = asyncio.create_task(attempt("someone", type(None), endless()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

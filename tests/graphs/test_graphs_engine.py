@@ -14,7 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kindling.errors import BudgetSpent, RunFolderError
+from kindling.errors import BudgetSpent, ConfigError, RunFolderError
+from kindling.graphs import engine
 from kindling.graphs.engine import count_rows, run_rows, stop_on_interrupt
 from kindling.graphs.journal import RowJournal
 from kindling.graphs.rejection_sampling import build, sampler
@@ -127,6 +128,20 @@ async def test_wanting_more_later_goes_on_from_there(journal):
     tally = await run_rows(queries(120), work, journal, in_flight=8, accept=15)
     assert max(work.begun.values()) == 1
     assert tally.statuses["accepted"] == 15
+
+
+async def test_acceptances_beyond_a_gap_do_not_stand_in_for_earlier_rows(journal):
+    """A killed run may have journaled late rows and not the early ones; the early ones are still needed."""
+    rows, work = queries(120), Work(0.002)
+    for query in rows[:20:2] + rows[60:90]:
+        journal.add(work.outcome(query))
+    first = [query.row for query in rows if work.outcome(query).status == "accepted"][:12]
+    assert first[-1] < rows[60].row
+    tally = await run_rows(rows, work, journal, in_flight=16, accept=12)
+    counted = list(journal.outcomes(tally.last_row))
+    assert [one.query.row for one in counted if one.status == "accepted"] == first
+    assert tally.pending == 0
+    assert max(work.begun) < rows[60].row, "later rows cannot be needed"
 
 
 async def test_wanting_more_than_there_is_runs_everything(journal):
@@ -242,37 +257,40 @@ async def test_ctrl_c_once_finishes_and_twice_cancels(journal):
     assert count_rows(queries(50), journal).pending == 50 - len(before)
 
 
-async def test_a_full_disk_ends_the_run_and_the_journal_stays_whole(tmp_path):
+@pytest.mark.parametrize(("size", "count"), [(1000, 50), (30, 1)])
+async def test_a_full_disk_ends_the_run_and_the_journal_stays_whole(tmp_path, size, count):
     """A limit on the file size plays the full disk: the write that meets it comes back short, or fails."""
     path = tmp_path / "journal.jsonl"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         with RowJournal(path, "k") as journal, pytest.raises(RunFolderError, match=r"journal\.jsonl"):
-            await run_rows(queries(50), Work(0.001), journal, in_flight=4)
+            await run_rows(queries(count), Work(0.001), journal, in_flight=4)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     with RowJournal(path, "k") as journal:
-        assert 0 < len(journal) < 10
-        assert (await run_rows(queries(50), Work(), journal, in_flight=4)).pending == 0
+        assert len(journal) == len(path.read_bytes().splitlines()) < min(10, count)
+        assert (await run_rows(queries(count), Work(), journal, in_flight=4)).pending == 0
 
 
-async def test_progress_is_told_and_adds_up(journal):
+async def test_progress_is_told_and_adds_up(journal, monkeypatch):
+    monkeypatch.setattr(engine, "PROGRESS_SECONDS", 0)
     told = []
-    await run_rows(queries(40), Work(0.05), journal, in_flight=4, on_progress=told.append)
-    assert len(told) > 2
+    await run_rows(queries(40), Work(0.005), journal, in_flight=4, on_progress=told.append)
+    assert len(told) == 41, "after every row and at the end"
     for now in told:
         assert now.done == now.statuses.total() <= now.rows == 40
         assert now.rate >= 0
     assert [now.done for now in told] == sorted(now.done for now in told)
     middle, last = told[len(told) // 2], told[-1]
-    assert 0 < middle.eta < 5
+    assert 0 < middle.eta < 60
+    assert middle.in_flight > 0
     assert (last.done, last.in_flight, last.eta) == (40, 0, 0)
 
 
 async def test_progress_towards_acceptances_foresees_their_end(journal):
     told = []
-    await run_rows(queries(400), Work(0.05), journal, in_flight=4, accept=10, on_progress=told.append)
+    await run_rows(queries(400), Work(0.005), journal, in_flight=4, accept=10, on_progress=told.append)
     assert told[-1].eta == 0
     assert told[-1].statuses["accepted"] == 10
 
@@ -329,3 +347,21 @@ async def test_kill_9_at_half_way_loses_no_row_and_repeats_only_those_in_flight(
     with RowJournal(tmp_path / "undisturbed.jsonl", "k") as journal:
         await run_rows(queries(80), sampler(build(World().cast())), journal, in_flight=8)
         assert lines(journal) == resumed
+
+
+async def test_a_missing_key_or_server_ends_the_run_with_its_line_and_fails_no_row(tmp_path):
+    done = []
+
+    async def work(query):
+        if query.row == 3:
+            raise ConfigError("endpoint 'main': HTTP 401: check the key in MAIN_KEY")
+        await asyncio.sleep(0.01)
+        done.append(query.row)
+        return Outcome(query, "rejected", "all_bad")
+
+    with RowJournal(tmp_path / "journal.jsonl", "key") as journal:
+        with pytest.raises(ConfigError, match="MAIN_KEY"):
+            await run_rows([Query(f"q{row}", row) for row in range(50)], work, journal, in_flight=4)
+        assert sorted(one.query.row for one in journal.outcomes()) == sorted(done)
+        assert {one.status for one in journal.outcomes()} == {"rejected"}
+        assert len(done) < 10

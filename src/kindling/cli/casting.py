@@ -17,6 +17,7 @@ looks at the configuration: `llm` where it casts a generator, `embedded` where i
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -199,7 +200,7 @@ async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]
         make = _Agents(plan, models)
         yield Company(
             Cast(
-                retriever=make.retriever(),
+                retriever=make.retriever,
                 generators=make.generators(),
                 positive=make.critic("positive"),
                 negative=make.critic("negative"),
@@ -222,6 +223,13 @@ class _Agents:
         self._pack = plan.pack
         self._language = plan.pack.settings.language
 
+    @cached_property
+    def _embedded(self) -> "Cast":
+        from kindling.agents.embedded.cast import embedded_cast
+
+        return embedded_cast(self._pack, self.retriever, self._plan.seed)
+
+    @cached_property
     def retriever(self) -> "Retriever":
         from kindling.agents.retriever import LexicalRetriever, dense_retriever, load_examples
 
@@ -242,7 +250,7 @@ class _Agents:
             if role == "file":
                 made.append(RecordedGenerator(Path(player.removeprefix("file "))))
             elif role in GENERATORS and player == EMBEDDED:
-                made.append(self._embedded.generator(role))
+                made.append(self._embedded.generators[GENERATORS.index(role)])
             elif role in GENERATORS:
                 brief = self._pack.settings.brief_chars
                 made.append(LLMGenerator(self._model(role), self._pack.prompt("generator"), role, brief))
@@ -251,30 +259,28 @@ class _Agents:
     def critic(self, role: Literal["positive", "negative"]) -> "Critic | None":
         from kindling.agents.critic import LLMCritic
 
+        player = self._plan.players.get(role)
+        if player is None:
+            return None
+        if player == EMBEDDED:
+            return self._embedded.positive if role == "positive" else self._embedded.negative
         side: Side = "merits" if role == "positive" else "flaws"
-        match self._plan.players.get(role):
-            case None:
-                return None
-            case "embedded":
-                return self._embedded.critic(side)
         return LLMCritic(self._model(role), self._pack.prompt(role), side, self._language)
 
     def judge(self) -> "Judge":
         from kindling.agents.judge import LLMJudge
 
         if self._plan.players["judge"] == EMBEDDED:
-            return self._embedded.judge()
+            return self._embedded.judge
         votes = self._plan.config.role("judge").votes
         return LLMJudge(self._model("judge"), self._pack.prompt("judge"), votes, self._language)
 
     def reflector(self) -> "Reflector | None":
         from kindling.agents.reflector import LLMReflector
 
-        match self._plan.players.get("reflector"):
-            case None:
-                return None
-            case "embedded":
-                return self._embedded.reflector()
+        player = self._plan.players.get("reflector")
+        if player is None or player == EMBEDDED:
+            return self._embedded.reflector if player else None
         return LLMReflector(self._model("reflector"), self._pack.prompt("reflector"), self._language)
 
     def _model(self, role: str) -> "ChatModel":

@@ -27,7 +27,7 @@ async def _all(play, count, **kwargs):
 
 async def test_with_a_fifth_of_all_requests_broken_every_call_gets_its_answer_and_none_is_paid_twice(tmp_path):
     faults = dict.fromkeys(BROKEN, 0.2 / len(BROKEN))
-    endpoint = {"timeout_s": 0.5, "retries": 8}
+    endpoint = {"timeout_s": 1.5, "retries": 8}
     async with (
         ScriptedServer(Script(faults=faults, retry_after="0")).running() as server,
         scripted_models(server, tmp_path / "l.sqlite", endpoint=endpoint) as play,
@@ -65,7 +65,7 @@ async def test_retry_after_pauses_everybody_on_the_endpoint(tmp_path, seconds):
         await asyncio.sleep(0.1)
         others = [play.models.role(name).complete(said(name)) for name in ("positive", "negative")]
         await asyncio.gather(*others)
-        assert seconds <= time.monotonic() - started < seconds + 0.5
+        assert seconds <= time.monotonic() - started < seconds + 2
         await first
         assert server.stats()["requests"] == 4
 

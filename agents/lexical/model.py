@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from kindling.agents.lexical.ngrams import Floats, framed, spellings
-from kindling.agents.lexical.parts import REQUEST_NGRAMS, TEXT_NGRAMS, Parts, Reading
-from kindling.agents.lexical.request import SHARPNESS, Vectors
+from kindling.agents.lexical.parts import TEXT_NGRAMS, Parts, Reading
+from kindling.agents.lexical.request import Vectors
 
 QUESTIONS = ("wording", "request", "ending")
 LIMITS = ("known", "distinct", "strange", "length")
@@ -53,7 +53,7 @@ class LexicalModel:
         Outside the limits nothing was learned, so the score is at most one half there, which is not good.
         """
         fit = self.parts.encoder.fit(requests, reading.vectors)
-        logits = np.stack([reading.wording, fit, reading.ending], axis=1) * self.calibration[:, 0]
+        logits = np.stack([reading.wording, fit, reading.ending], axis=1).astype(float) * self.calibration[:, 0]
         factors = expit(logits + self.calibration[:, 1])
         known, distinct, strange, longest = self.limits
         shares = (reading.known / known, reading.distinct / distinct)
@@ -68,7 +68,7 @@ class LexicalModel:
         outside = [name for name, much in zip(LIMITS, scores.within[0], strict=True) if much < 1]
         if outside:
             return f"unlike the texts it learned from: {', '.join(_OUTSIDE[name] for name in outside)}"
-        named = {"wording": self._wording(text), "request": self._relations(request, text), "ending": _end(text)}
+        named = {"wording": self._wording(text), "request": self._relation(request, text), "ending": _end(text)}
         order = sorted(range(3), key=lambda index: float(scores.factors[0, index]))
         facts = [f"{QUESTIONS[index]} {scores.factors[0, index]:.2f} ({named[QUESTIONS[index]]})" for index in order]
         return "; ".join(facts)
@@ -82,25 +82,20 @@ class LexicalModel:
         codes = self.parts.text.codes[bag.indices]
         return _most([(names[int(code)], float(much)) for code, much in zip(codes, weight, strict=True)])
 
-    def _relations(self, request: str, text: str) -> str:
-        """Name the pairs, n-gram of the request and n-gram of the text, that count most for and against the fit."""
-        asked, said = framed(request), framed(text)
-        bag_asked = self.parts.asked.bags([asked]).weights
-        bag_said = self.parts.text.bags([said]).weights[:, self.parts.told]
-        if not bag_asked.nnz or not bag_said.nnz:
-            return "nothing known in the request" if bag_said.nnz else "nothing known in the text"
-        u = bag_asked.data[:, None] * self.parts.encoder.asked[bag_asked.indices]
-        v = bag_said.data[:, None] * self.parts.encoder.said[bag_said.indices]
-        scale = np.linalg.norm(u.sum(axis=0)) * np.linalg.norm(v.sum(axis=0))
-        shares = SHARPNESS * self.calibration[1, 0] * (u @ v.T) / max(float(scale), 1e-6)
-        names_asked, names_said = spellings(asked, REQUEST_NGRAMS), spellings(said, TEXT_NGRAMS)
-        top = np.argsort(-np.abs(shares), axis=None)[:40]
-        pairs = []
-        for i, j in zip(*np.unravel_index(top, shares.shape), strict=True):
-            first = names_asked[int(self.parts.asked.codes[bag_asked.indices[i]])]
-            second = names_said[int(self.parts.text.codes[self.parts.told[bag_said.indices[j]]])]
-            pairs.append((f"{first}~{second}", float(shares[i, j])))
-        return _most(pairs)
+    def _relation(self, request: str, text: str) -> str:
+        """Name the n-grams of the text that speak most for this request and against it.
+
+        Each one's share of the fit, to first order: its part of the text's vector times the gradient of the fit.
+        """
+        sequence = framed(text)
+        bag = self.parts.tell(self.parts.text.bags([sequence]).weights)
+        vectors = bag.data[:, None] * self.parts.encoder.said[bag.indices]
+        length = max(float(np.linalg.norm(vectors.sum(axis=0))), 1e-6)
+        gradient = self.parts.encoder.gradient(self.parts.ask([framed(request)])[0], vectors.sum(axis=0) / length)
+        shares = self.calibration[1, 0] * (vectors @ gradient) / length
+        names = spellings(sequence, TEXT_NGRAMS)
+        codes = self.parts.text.codes[self.parts.told[bag.indices]]
+        return _most([(names[int(code)], float(much)) for code, much in zip(codes, shares, strict=True)])
 
 
 _OUTSIDE = {

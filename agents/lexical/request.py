@@ -59,6 +59,13 @@ class DualEncoder:
         ratio: Floats = own - top - np.log(np.exp(others - top[:, None]).mean(axis=1))
         return ratio
 
+    def gradient(self, request: Vectors, text: Vectors) -> Vectors:
+        """Derive the fit of one request (D,) and one text (D,) by the text: shape (D,)."""
+        likely = SHARPNESS * (self.others @ text)
+        likely = np.exp(likely - likely.max())
+        slope: Vectors = SHARPNESS * (request - (likely / likely.sum()) @ self.others)
+        return slope
+
 
 def learn(requests: Any, texts: Any, same: NDArray[np.intp], rng: np.random.Generator) -> DualEncoder:
     """Learn from N good cases: bags (N, Q) of their requests, (N, V) of their texts, and (N,) equal for equal requests.

@@ -207,8 +207,8 @@ def _zh_size(before: str | None, low: int, high: str | None, after: str | None) 
 
 def _english(text: str, brief_chars: int) -> list[Request]:
     found: dict[Kind, Request] = {}
-    for match in _EN_SIZE.finditer(text):
-        request = _en_size(match)
+    for size in _EN_SIZE.finditer(text):
+        request = _en_size(size)
         found.setdefault(request.kind, request)
     if match := _EN_ITEMS.search(text):
         count = _value(match["low"])
@@ -284,12 +284,13 @@ def _characters(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
 
 def _length(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
     # in Chinese a 字 is no space or stop; English counts characters as an editor does
-    count = count_characters(text) if chinese else len(text.strip())
+    body = "\n".join(lines(text))
+    count = count_characters(body) if chinese else len(body)
     return (f"{count}个字" if chinese else f"{count} characters"), request.fits(count)
 
 
 def _words(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
-    count = count_words(text)
+    count = count_words("\n".join(lines(text)))
     return f"{count} words", request.fits(count)
 
 

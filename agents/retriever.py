@@ -193,7 +193,8 @@ def _unit(vectors: Vectors) -> Vectors:
     """Rows of length one (a zero row stays zero), so that the inner product is the cosine."""
     array = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    return np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
+    unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
+    return unit
 
 
 def dense_retriever(examples: Iterable[Example], model: str, **ranking: Any) -> DenseRetriever:

@@ -1,5 +1,6 @@
 """The embedded generators: a strong one that now and then writes badly, and a weak one that now and then writes well.
 
+The strong one always delivers what can be counted; the weak one miscounts now and then.
 Both draw from one grammar with the same shapes, so nothing but the flaws tells their texts apart, least of all length.
 What they write depends on the seed, the generator's name, the query's text and the index, and on nothing else. Examples
 are not used: a grammar cannot learn from them.
@@ -13,11 +14,12 @@ from kindling.agents.embedded.examiner import Examiner
 from kindling.agents.embedded.flaws import Spoiler
 from kindling.agents.embedded.reading import Reading
 from kindling.agents.embedded.writer import SET_PHRASE, TRIES, Scene, Writer
-from kindling.agents.requests import Request, measure
+from kindling.agents.requests import Kind, Request, count_characters, measure
 from kindling.records import Candidate, Example, Query
 
 FLAWED = {"strong": 0.2, "weak": 0.7}
-ITEMS = ("items",)
+MISCOUNTS = "weak"  # the strong one always delivers what can be counted
+Requests = dict[Kind, Request]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class EmbeddedGenerator:
     ) -> None:
         self.name = f"embedded-{quality}"
         self._flawed = FLAWED[quality]
+        self._miscounts = quality == MISCOUNTS
         self._examiner = examiner
         self._writer = writer
         self._spoiler = Spoiler(writer, examiner.lexicon)
@@ -55,7 +58,7 @@ class EmbeddedGenerator:
     def _write(self, task: _Task, rng: random.Random) -> str:
         """A text that meets the query's countable requests, unless missing them is its flaw."""
         requests = {request.kind: request for request in task.reading.requests}
-        if task.flawed and (missed := self._miscount(task, requests, rng)):
+        if task.flawed and self._miscounts and (missed := self._miscount(task, requests, rng)):
             return missed
         if items := requests.get("items"):
             single = replace(task, reading=replace(task.reading, requests=_without(task.reading.requests, "items")))
@@ -76,7 +79,7 @@ class EmbeddedGenerator:
                 return text
         return self._fit(task, text, requests, rng)
 
-    def _draw(self, task: _Task, requests: dict[str, Request], rng: random.Random) -> str:
+    def _draw(self, task: _Task, requests: Requests, rng: random.Random) -> str:
         if "language" in requests and (line := self._writer.english(task.scene, rng)):
             return line
         parts = self._writer.draft(task.scene, rng)
@@ -92,18 +95,18 @@ class EmbeddedGenerator:
         high = [request.high for request in task.reading.requests if request.kind == "brief" and request.high]
         return not high or len(text) <= min(high)
 
-    def _fit(self, task: _Task, text: str, requests: dict[str, Request], rng: random.Random) -> str:
+    def _fit(self, task: _Task, text: str, requests: Requests, rng: random.Random) -> str:
         """What chance did not give: more sentences for a lower bound, set phrases for an upper one."""
         bound = requests.get("length") or requests.get("brief")
         if bound is None:
             return text
-        if len(text) < bound.low:
+        if count_characters(text) < bound.low:
             return self._writer.lengthen(text, task.scene, bound, rng)
         fours = len(self._writer.fragments(task.scene, SET_PHRASE))
         size = min(bound.high or len(text), 4 * fours)
         return self._writer.exact(task.scene, max(2, size - size % 4 if size >= 4 else size), rng)
 
-    def _miscount(self, task: _Task, requests: dict[str, Request], rng: random.Random) -> str | None:
+    def _miscount(self, task: _Task, requests: Requests, rng: random.Random) -> str | None:
         """A text with the wrong count, in half of the cases where the query asks for one."""
         if rng.random() < 0.5:
             return None

@@ -106,4 +106,4 @@ def _speaks(query: str, hit: Hit, place: int, named: list[Hit], lexicon: Lexicon
 def _joined(query: str, one: Hit, other: Hit, lexicon: Lexicon) -> bool:
     """Whether `other` is named as a relation of `one`."""
     between = query[one.start + len(one.phrase) : other.start]
-    return between == "" or between in lexicon.rules.link
+    return one.owner != other.owner and (between == "" or between in lexicon.rules.link)

@@ -244,12 +244,12 @@ def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) 
     console.table(f"What became of {came_in:,} rows", ("status", "reason", "rows"), rows)
     console.table("Verdicts on the candidates", ("verdict", "texts"), list(report["verdicts"].items()))
     files = [
-        (f"{request.out}/pairs.jsonl", f"{report['pairs']:,} preference pairs (also .parquet)"),
-        (f"{request.out}/sft.jsonl", f"{report['sft']:,} best good responses (also .parquet)"),
-        (f"{request.out}/records.jsonl", "every row with every candidate and its debate"),
-        (f"{request.out}/README.md", "the dataset card"),
+        ("pairs.jsonl", f"{report['pairs']:,} preference pairs (also .parquet)"),
+        ("sft.jsonl", f"{report['sft']:,} best good responses (also .parquet)"),
+        ("records.jsonl", "every row with every candidate and its debate"),
+        ("README.md", "the dataset card"),
     ]
-    console.table("Files", ("file", "what"), files)
+    console.table(f"Files in {request.out}", ("file", "what"), files)
     bias = datasets.bias()
     if bias is not None:
         interval = f"{bias.low:.1%} to {bias.high:.1%}"

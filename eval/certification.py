@@ -22,7 +22,7 @@ from kindling.eval.attacks import Attack, load_attacks
 from kindling.eval.baselines import TOLERANCE, baselines, length_matched
 from kindling.eval.certificate import Beside, Findings, Unscored
 from kindling.eval.fooling import Family, Trial, families, trials
-from kindling.eval.intervals import Floats, resample, resampled, share
+from kindling.eval.intervals import resample, resampled, share
 from kindling.eval.panel import MakeCase, OpenJudges, Panel, Question
 from kindling.eval.reading import Kind, Reading, reading, swaps
 from kindling.eval.steadiness import Steadiness, steadiness
@@ -32,7 +32,10 @@ REASONS = 20
 
 
 class Exam:
-    """The questions of one certification: what depends on the file, the limits and the seed, but on no verdict."""
+    """What depends on the file, the limits and the seed, but on no verdict: questions, baselines, matched lengths.
+
+    Raises `InputError` for a file that is too small to be measured on, before anything is judged.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,8 @@ class Exam:
         self.limits = limits
         self.seed = seed
         self.attacks = load_attacks() if attacks is None else attacks
+        self.baselines = baselines(cases, seed)
+        self.matched = length_matched(cases, seed)
         self.made = [make(case.query, case.response) for case in cases]
         self.questions = [Question(made, case.query) for made, case in zip(self.made, cases, strict=True)]
         self.swaps = swaps(cases, make, seed)
@@ -118,18 +123,14 @@ def _findings(
     scores = np.array([np.nan if verdict.score is None else verdict.score for verdict in verdicts])
     weights = resample([case.query for case in cases], exam.seed)
     scored = np.flatnonzero(~np.isnan(scores))
-    matched = np.intersect1d(scored, length_matched(cases, exam.seed))
-    beside = {one.name: one for one in baselines(cases, exam.seed)}
-
-    def difference(some: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
-        mine, length = (auc(labels[some], one[some], weights[:, some]) for one in (scores, beside["length"].ranking))
-        return mine - length
-
+    matched = np.intersect1d(scored, np.array(exam.matched, dtype=int))
+    length = next(one for one in exam.baselines if one.name == "length")
+    areas = (auc(labels[matched], one[matched], weights[:, matched]) for one in (scores, length.ranking))
     return Findings(
         agreement=agreement(labels[scored], scores[scored], weights[:, scored]),
         matched=agreement(labels[matched], scores[matched], weights[:, matched]),
         tolerance=TOLERANCE,
-        gain=resampled(difference(matched)),
+        gain=resampled(np.subtract(*areas)),
         baselines=tuple(
             Beside(
                 one.name,
@@ -138,7 +139,7 @@ def _findings(
                     for some in (scored, matched)
                 ),
             )
-            for one in beside.values()
+            for one in exam.baselines
         ),
         unscored=_unscored(cases, verdicts),
         reading=found,

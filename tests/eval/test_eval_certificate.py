@@ -304,6 +304,20 @@ async def test_without_occasions_the_least_similar_queries_are_used_and_it_is_sa
     assert "least similar" in line.note
 
 
+async def test_without_matched_lengths_the_gain_is_not_applicable_but_the_rest_is_measured():
+    data = [replace(one, response=one.response * 3) if one.label == "good" else one for one in cases()]
+    certificate = await certified(AlwaysGood(), data=data)
+    assert certificate.findings.matched.cases == 0
+    line = next(line for line in certificate.lines if line.name == "gain over length")
+    assert line.passed is None
+    assert certificate.findings.agreement.cases == 80
+
+
+async def test_a_file_that_is_too_small_is_refused_before_anything_is_judged():
+    with pytest.raises(InputError, match="it takes 5 to cross-validate"):
+        Exam(cases()[:6], plain, CertifySection(), 0)
+
+
 async def test_a_learning_judge_never_judges_what_it_was_fitted_on():
     class Remembers(Sound):
         """Right on what it was shown, wrong on everything else: in-sample it would be perfect."""

@@ -11,6 +11,7 @@ import typer
 
 from kindling import __version__
 from kindling.cli.audit import audit
+from kindling.cli.certify import certify
 from kindling.cli.curate import curate
 from kindling.cli.demo import demo
 from kindling.cli.fit_judge import fit_judge
@@ -34,6 +35,7 @@ app.command()(curate)
 app.command()(judge)
 app.command()(fit_judge)
 app.command()(audit)
+app.command()(certify)
 
 
 def _version(wanted: bool) -> None:

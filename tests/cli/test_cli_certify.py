@@ -1,0 +1,188 @@
+"""`kindling certify` as a user runs it: exit status, certificate on disk, one line for bad input, calls paid once."""
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import orjson
+import pytest
+
+from kindling.cli import main
+from kindling.eval.certificate import fits, load_certificate
+from kindling.tables import write_jsonl
+
+TOML = """
+[endpoints.scripted]
+base_url = "{url}"
+[roles.judge]
+endpoint = "scripted"
+model = "scripted-judge"
+temperature = 1.0
+price_in = 1.0
+price_out = 2.0
+[certify]
+attack_cases = 1
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kindling", "certify", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Forty cases on twenty queries; the good texts are no longer than the bad ones."""
+    rows = []
+    for i in range(20):
+        query = f"为第{i}本书写一句推荐"
+        rows.append({"query": query, "response": f"翻开第{i}页，纸上有海风的咸味，读完才想起来喝水。", "label": 1})
+        rows.append({"query": query, "response": f"这本书很好很好很好很好，大家都说好，买它就对了{i}。", "label": 0})
+    path = tmp_path / "cases.jsonl"
+    write_jsonl(path, rows)
+    return path
+
+
+@pytest.fixture
+def server():
+    """A scripted endpoint in a process of its own; gives (url, stats)."""
+    command = [sys.executable, "-m", "tests.scripted_server", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        root = f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+        def stats():
+            with urllib.request.urlopen(f"{root}/stats", timeout=10) as answer:
+                return json.load(answer)
+
+        yield f"{root}/v1", stats
+        process.terminate()
+
+
+def test_a_judge_without_a_model_is_measured_and_its_certificate_says_for_whom_it_speaks(run, labelled, tmp_path):
+    status, out, _ = run("--labelled", labelled, "--judge", "embedded", "--out", "cert.json", "--attack-cases", 2)
+    certificate = load_certificate(tmp_path / "cert.json")
+    assert status == (0 if certificate.passed else 1)
+    assert ("passed" if certificate.passed else "FAILED") in out
+    assert (certificate.data.cases, certificate.data.good, certificate.data.queries) == (40, 20, 20)
+    assert certificate.judge.name == "embedded"
+    assert certificate.cost.calls == certificate.cost.money == 0
+    assert certificate.limits["attack_cases"] == 2
+    assert fits(certificate, "embedded", certificate.judge.template, "")[1:] == []
+    assert not (tmp_path / "cert.json.ledger.sqlite").exists()
+
+
+def test_json_is_the_certificate_and_nothing_else(run, labelled, tmp_path):
+    arguments = ("--labelled", labelled, "--judge", "embedded", "--attack-cases", 1, "--repeats", 1, "--json")
+    _, out, _ = run(*arguments, "--out", "a.json")
+    assert orjson.loads(out) == orjson.loads((tmp_path / "a.json").read_bytes())
+    run(*arguments, "--out", "b.json")
+    first, second = (orjson.loads((tmp_path / name).read_bytes()) for name in ("a.json", "b.json"))
+    for one in (first, second):
+        one["findings"]["seconds"] = one["cost"]["seconds"] = one["created"] = None
+    assert first == second
+
+
+def test_limits_come_from_the_configuration_and_decide_the_status(run, labelled, tmp_path):
+    loose = {"min_kappa": -1, "min_gain_over_length": -9, "min_reading_occasion": 0, "max_attack": 1, "max_padding": 1}
+    given = [word for name, value in loose.items() for word in ("--set", f"certify.{name}={value}")]
+    fast = ("--labelled", labelled, "--judge", "embedded", "--attack-cases", 1, "--repeats", 1)
+    strict = [*given, "--set", "certify.min_kappa=1"]
+    run(*fast, *given, "--out", "loose.json")
+    run(*fast, *strict, "--out", "strict.json")
+    kappas = []
+    for name in ("loose.json", "strict.json"):
+        certificate = load_certificate(tmp_path / name)
+        kappas.append(next(line for line in certificate.lines if line.name == "kappa"))
+    assert kappas[0].passed
+    assert kappas[1].passed == (kappas[1].estimate.value == 1)
+    assert kappas[0].estimate == kappas[1].estimate
+
+
+def test_paid_calls_are_planned_and_paid_once_and_a_stopped_run_goes_on(run, labelled, server, tmp_path):
+    url, stats = server
+    (tmp_path / "kindling.toml").write_text(TOML.format(url=url), encoding="utf-8")
+    arguments = ("--labelled", labelled, "--judge", "llm", "--out", "cert.json")
+    status, out, _ = run(*arguments, "--dry-run", "--json")
+    plan = orjson.loads(out)
+    assert status == 0
+    assert plan["players"] == {"judge": "scripted-judge @ scripted"}
+    assert plan["judgements"]["agreement"] == 40
+    assert plan["judgements"]["repeats"] == 80
+    assert plan["calls"]["judge"] == sum(plan["judgements"].values())
+    assert stats()["requests"] == 0
+
+    status, _, err = run(*arguments, "--max-calls", 60)
+    assert status == 3
+    assert "stopped" in err
+    assert not (tmp_path / "cert.json").exists()
+    paid = stats()["answered"]
+    assert 0 < paid <= 60
+
+    status, _, _ = run(*arguments)
+    assert status == 1
+    after = stats()
+    assert after["repeated"] == 0
+    assert after["answered"] <= plan["calls"]["judge"]
+    certificate = load_certificate(tmp_path / "cert.json")
+    assert certificate.judge.model == "scripted-judge @ scripted"
+    assert certificate.judge.served == ("scripted-judge scripted",)
+    assert certificate.cost.calls == pytest.approx(1000)
+    assert certificate.cost.recalled == pytest.approx(paid / after["answered"], abs=0.02)
+    assert certificate.cost.money == pytest.approx(
+        (certificate.cost.prompt_tokens + 2 * certificate.cost.completion_tokens) / 1e6
+    )
+    # verdicts of this endpoint depend on the request alone, seed included: only other seeds can show that it wavers
+    assert certificate.findings.steadiness.flips.value > 0.3
+    assert "flips" in certificate.failed
+
+
+def test_a_learning_judge_is_fitted_out_of_fold(run, tmp_path):
+    rows = []
+    for i in range(45):
+        item = "灯桌椅钟瓶毯架凳壶"[i % 9]
+        rows.append(
+            {"query": f"写{item}的第{i}句", "response": f"{item}在窗边，{'静' * (i % 5 + 3)}。", "label": "good"}
+        )
+        rows.append({"query": f"写{item}的第{i}句", "response": f"随便说说，{'嘿' * (i % 5 + 3)}", "label": "bad"})
+    write_jsonl(tmp_path / "many.jsonl", rows)
+    run("--labelled", "many.jsonl", "--judge", "lexical", "--out", "cert.json", "--attack-cases", 1, "--repeats", 2)
+    certificate = load_certificate(tmp_path / "cert.json")
+    assert (certificate.judge.name, certificate.judge.folds) == ("lexical", 5)
+    assert certificate.findings.unscored.share.value == 0
+    assert certificate.findings.steadiness.flips.value == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--labelled", "cases.jsonl", "--out", "cert.txt"), "--out names a .json file"),
+        (("--labelled", "cases.jsonl", "--out", "no/cert.json"), "no such folder"),
+        (("--labelled", "cases.jsonl", "--out", "there.json"), "exists already"),
+        (("--labelled", "missing.jsonl", "--out", "cert.json"), "no such file"),
+        (("--labelled", "few.jsonl", "--out", "cert.json"), "it takes 5 to cross-validate"),
+        (("--labelled", "cases.jsonl", "--out", "cert.json", "--judge", "nobody"), "unknown judge 'nobody'"),
+        (("--labelled", "cases.jsonl", "--out", "cert.json", "--judge", "llm"), "no [roles.judge]"),
+        (("--labelled", "cases.jsonl", "--out", "cert.json", "--set", "certify.max_flips=2"), "certify.max_flips"),
+    ],
+)
+def test_what_cannot_be_certified_is_refused_in_one_line_before_anything_is_judged(
+    run, labelled, tmp_path, arguments, said
+):
+    (tmp_path / "there.json").write_text("{}", encoding="utf-8")
+    write_jsonl(tmp_path / "few.jsonl", [{"query": "q", "response": "r", "label": "good"}])
+    status, out, err = run("--judge", "embedded", *arguments)
+    assert status == 2
+    assert out == ""
+    assert said in err
+    assert len(err.strip().splitlines()) == 1

@@ -6,7 +6,8 @@ the node that joins them decides. `BudgetSpent` is held back in the same way and
 Cancellation is no `Exception` and passes straight through.
 
 A `UsageError` (a refused key, a server that is not there) says that no call could succeed: it does leave the node, and
-ends the run with its one line. The ledger lets calls in flight come back first.
+ends the run with its one line. The ledger lets calls in flight come back first. A `TemplateError` does not: templates
+are checked when they are loaded, so one that fails later fails over this row's texts (their size, for example).
 
 A fault that no contract foresees is a bug somewhere: it is logged with its traceback under the logger
 `kindling.graphs`, which a run copies to its event log.
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kindling.errors import BudgetSpent, CallError, Unscored, UsageError
+from kindling.errors import BudgetSpent, CallError, TemplateError, Unscored, UsageError
 
 logger = logging.getLogger("kindling.graphs")
 
@@ -46,9 +47,9 @@ async def attempt(who: str, kind: type[T], work: Awaitable[T]) -> T | Fault:
         result = await work
         if not isinstance(result, kind):
             raise TypeError(f"answered {type(result).__name__} instead of {kind.__name__}")
-    except UsageError:
-        raise
     except Exception as error:  # the boundary where one agent's bug ends
+        if isinstance(error, UsageError) and not isinstance(error, TemplateError):
+            raise
         return fault_of(who, error)
     return result
 
@@ -59,7 +60,7 @@ def fault_of(who: str, error: Exception) -> Fault:
     why = " ".join(str(error).split())[:MAX_CHARS].encode(errors="replace").decode()
     if isinstance(error, BudgetSpent):
         return Fault(who, why, spent=True)
-    if isinstance(error, CallError | Unscored):
+    if isinstance(error, CallError | Unscored | TemplateError):
         return Fault(who, why or type(error).__name__)
     logger.error("%s failed: %s: %s", who, type(error).__name__, why, exc_info=error)
     return Fault(who, f"{type(error).__name__}: {why}" if why else type(error).__name__)

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kindling.errors import BudgetSpent, ConfigError, RunFolderError
+from kindling.errors import BudgetSpent, ConfigError, RunFolderError, TemplateError
 from kindling.graphs import engine
 from kindling.graphs.engine import count_rows, run_rows, stop_on_interrupt
 from kindling.graphs.journal import RowJournal
@@ -200,6 +200,28 @@ async def test_one_bad_row_never_ends_the_batch(journal, bug):
     assert failed.query.row == 7
     assert failed.detail.startswith("row 7: ")
     assert type(bug).__name__ in failed.detail or isinstance(bug, str)
+
+
+async def test_what_no_row_can_mend_ends_the_run_after_what_is_in_flight(journal):
+    """From the 41st call on the judge is told that the key is refused; another try would only repeat that."""
+    world = World()
+    world.faulty = lambda role, key: role == "judge" and world.calls["judge"] > 40 and ConfigError("the key is refused")
+    with pytest.raises(ConfigError, match="the key is refused"):
+        await run_rows(queries(40), sampler(build(world.cast())), journal, in_flight=4)
+    assert 0 < len(journal) < 12
+    assert world.calls["judge"] < 40 + 4 * 4 + 1, "no row is begun after that"
+    world.faulty = lambda role, key: False
+    assert (await run_rows(queries(40), sampler(build(world.cast())), journal, in_flight=4)).pending == 0
+
+
+async def test_a_text_that_no_template_takes_is_one_rows_trouble(journal):
+    world = World()
+    world.faulty = lambda role, key: (
+        role == "judge" and key[0] == "query 3" and TemplateError("judge.j2:1: renders more than 262144 characters")
+    )
+    tally = await run_rows(queries(8), sampler(build(world.cast())), journal, in_flight=4)
+    assert tally.reasons["unscored", "too_few_verdicts"] == 1
+    assert tally.pending == 0
 
 
 async def test_a_retriever_with_a_bug_fails_its_row_alone(journal):

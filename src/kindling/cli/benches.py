@@ -21,7 +21,7 @@ from kindling.cli import casting
 from kindling.eval.baselines import FOLDS
 from kindling.eval.certificate import Cost, Findings, JudgeCard
 from kindling.eval.panel import JudgeFor, out_of_fold
-from kindling.records import LabelledCase, text_id
+from kindling.records import LabelledCase
 
 LEARNED = "lexical"
 
@@ -34,8 +34,8 @@ class Bench(Protocol):
         """Who plays which role."""
         ...
 
-    def calls(self, judgements: int) -> dict[str, int]:
-        """Model calls of each role, if none is repaired or recalled."""
+    def estimate(self, judgements: int, query: str) -> dict[str, tuple[int, float]]:
+        """Model calls of each role, if none is repaired or recalled, and roughly their cost for queries like this."""
         ...
 
     def open(self, repeat: int) -> AbstractAsyncContextManager[JudgeFor]:
@@ -60,7 +60,7 @@ class LearnedBench:
         self._seed = seed
         self._judges: JudgeFor | None = None
 
-    def calls(self, judgements: int) -> dict[str, int]:
+    def estimate(self, judgements: int, query: str) -> dict[str, tuple[int, float]]:
         """Give none."""
         return {}
 
@@ -102,29 +102,23 @@ class CastBench:
         """Who plays which role."""
         return self.plan.players
 
-    def calls(self, judgements: int) -> dict[str, int]:
-        """Count the plan's calls."""
-        return self.plan.calls(judgements, 1)
+    def estimate(self, judgements: int, query: str) -> dict[str, tuple[int, float]]:
+        """Count the plan's calls, one candidate a judgement."""
+        calls = self.plan.calls(judgements, 1)
+        costs = self.plan.cost(query, calls)
+        return {role: (count, costs[role]) for role, count in calls.items()}
 
     @asynccontextmanager
     async def open(self, repeat: int) -> AsyncIterator[JudgeFor]:
         """Open the cast with a seed of its own, and note what it did."""
         async with casting.open_cast(replace(self.plan, seed=self.plan.seed + repeat), self.ledger) as company:
-            judge = self._judge(company)
+            judge = company.judge
             self._template = judge.template
             yield lambda _: judge
             if company.models is not None and company.ledger is not None:
                 self._roles += company.models.stats().roles
                 self._totals = company.ledger.totals()
                 self._served = company.ledger.served()
-
-    def _judge(self, company: casting.Company) -> Judge:
-        if self.plan.judge != "debate":
-            return company.cast.judge
-        from kindling.graphs.debate import DebateJudge
-
-        everyone = text_id(*(f"{role}={value}" for role, value in sorted(self.plan.templates().items())))
-        return DebateJudge(company.cast, self.plan.config.retriever.show_to, everyone)
 
     def card(self) -> JudgeCard:
         """Name the judge, the hash of all its prompts, its models and what they said they are."""

@@ -9,6 +9,7 @@ ledger and one budget behind all paid calls.
     --judge  debate      positive and negative critic, judge, reflector, each as kindling.toml casts it
              llm         the configured judge alone, one call a case and vote
              embedded    the embedded judge alone
+             lexical:PATH  a judge that `kindling fit-judge` learned
 
 Nothing falls back: a name that asks for an endpoint is refused where none is configured. Only the *default* source
 looks at the configuration: `llm` where it casts a generator, `embedded` where it casts none.
@@ -17,13 +18,13 @@ looks at the configuration: `llm` where it casts a generator, `embedded` where i
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kindling.config import GENERATORS, Config, api_key
 from kindling.errors import ConfigError
-from kindling.records import Side
+from kindling.records import Side, text_id
 
 if TYPE_CHECKING:
     from kindling.agents.budget import Budget
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from kindling.agents.generator import Generator
     from kindling.agents.judge import Judge
     from kindling.agents.ledger import Ledger
+    from kindling.agents.lexical.judge import LexicalJudge
     from kindling.agents.models import ChatModel, Models
     from kindling.agents.reflector import Reflector
     from kindling.agents.retriever import Retriever
     from kindling.prompts.library import TaskPack
 
-JUDGES = ("debate", "llm", "embedded")
+JUDGES = ("debate", "llm", "embedded", "lexical:PATH")
 DEBATERS = ("positive", "negative", "judge", "reflector")
 EMBEDDED = "embedded"
 ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost depends on it
@@ -45,7 +47,7 @@ ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost
 
 @dataclass(frozen=True, slots=True)
 class CastPlan:
-    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT" or "file PATH"."""
+    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT", "file PATH" or "lexical:PATH"."""
 
     config: Config
     pack: "TaskPack"
@@ -63,6 +65,8 @@ class CastPlan:
         """Hash of whatever decides what a role says: its template, or the embedded cast's data."""
         embedded = any(player == EMBEDDED for player in self.players.values())
         found = {role: self.pack.prompt(_template(role)).hash for role in self.paid}
+        if learned_from(self.judge):
+            found["judge"] = _learned(self.judge).template
         return {**found, EMBEDDED: self.pack.data_hash()} if embedded else found
 
     def calls(self, rows: int, candidates: int) -> dict[str, int]:
@@ -104,7 +108,9 @@ def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: in
     """
     from kindling.prompts.library import load_pack
 
-    if judge not in JUDGES:
+    if learned_from(judge):
+        _learned(judge)
+    elif judge not in JUDGES or ":" in judge:
         raise ConfigError(f"unknown judge {judge!r}; there are {', '.join(JUDGES)}")
     pack = load_pack(config.project.task, config.prompts_dir / config.project.task)
     players = {**_generators(config, source), **_debaters(config, judge)}
@@ -113,6 +119,21 @@ def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: in
         if paid:
             api_key(endpoint, config.endpoints[endpoint])
     return CastPlan(config, pack, judge, source, seed, players)
+
+
+def learned_from(judge: str) -> Path | None:
+    """The file of a learned judge, or None for any other name."""
+    kind, _, path = judge.partition(":")
+    return Path(path) if kind == "lexical" and path else None
+
+
+@lru_cache(maxsize=1)
+def _learned(judge: str) -> "LexicalJudge":
+    from kindling.agents.lexical.judge import LexicalJudge
+
+    path = learned_from(judge)
+    assert path is not None, "asked for a learned judge only"
+    return LexicalJudge.open(path)
 
 
 def default_source(config: Config) -> str:
@@ -137,8 +158,8 @@ def _generators(config: Config, source: str | None) -> dict[str, str]:
 
 
 def _debaters(config: Config, judge: str) -> dict[str, str]:
-    if judge == EMBEDDED:
-        return {"judge": EMBEDDED}
+    if judge == EMBEDDED or learned_from(judge):
+        return {"judge": judge}
     if judge == "debate":
         return {role: _player(config, role) for role in DEBATERS}
     if config.role("judge").endpoint == EMBEDDED:
@@ -157,9 +178,13 @@ def _template(role: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """A cast ready to play. `models` is None where nobody is paid; `ledger` holds the calls of all its runs."""
+    """A cast ready to play. `judge` is the whole of whoever judges in it: the debate where there is one.
+
+    `models` is None where nobody is paid; `ledger` holds the calls of all runs that used it.
+    """
 
     cast: "Cast"
+    judge: "Judge"
     models: "Models | None"
     ledger: "Ledger | None"
     budget: "Budget | None"
@@ -198,20 +223,21 @@ async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]
             budget = Budget(plan.config.budget, sum(one.calls for one in totals), sum(one.cost for one in totals))
             models = await stack.enter_async_context(open_models(plan.config, ledger, budget, plan.seed))
         make = _Agents(plan, models)
-        yield Company(
-            Cast(
-                retriever=make.retriever,
-                generators=make.generators(),
-                positive=make.critic("positive"),
-                negative=make.critic("negative"),
-                judge=make.judge(),
-                reflector=make.reflector(),
-                brief_chars=plan.pack.settings.brief_chars,
-            ),
-            models,
-            ledger,
-            budget,
+        cast = Cast(
+            retriever=make.retriever,
+            generators=make.generators(),
+            positive=make.critic("positive"),
+            negative=make.critic("negative"),
+            judge=make.judge(),
+            reflector=make.reflector(),
+            brief_chars=plan.pack.settings.brief_chars,
         )
+        judge: Judge = cast.judge
+        if plan.judge == "debate":
+            from kindling.graphs.debate import DebateJudge
+
+            judge = DebateJudge(cast, plan.config.retriever.show_to, text_id(*map(str, plan.templates().items())))
+        yield Company(cast, judge, models, ledger, budget)
 
 
 class _Agents:
@@ -270,7 +296,10 @@ class _Agents:
     def judge(self) -> "Judge":
         from kindling.agents.judge import LLMJudge
 
-        if self._plan.players["judge"] == EMBEDDED:
+        player = self._plan.players["judge"]
+        if learned_from(player):
+            return _learned(player)
+        if player == EMBEDDED:
             return self._embedded.judge
         votes = self._plan.config.role("judge").votes
         return LLMJudge(self._model("judge"), self._pack.prompt("judge"), votes, self._language)

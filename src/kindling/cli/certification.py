@@ -52,7 +52,8 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     exam = Exam(cases, partial(_case, brief_chars=pack.settings.brief_chars), request.config.certify, request.seed)
     judgements = exam.plan()
     if dry_run:
-        certified.describe(bench.players, judgements, bench.calls(sum(judgements.values())), as_json=as_json)
+        calls = bench.estimate(sum(judgements.values()), cases[0].query)
+        certified.describe(bench.players, judgements, calls, as_json=as_json)
         return 0
     try:
         with console.progress("certifying", sum(judgements.values()), quiet=as_json) as advance:

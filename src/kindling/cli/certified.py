@@ -15,14 +15,22 @@ _PASSED = {True: "[green]pass[/green]", False: "[red]FAIL[/red]", None: "n/a"}
 _SIGNS = {"at least": "≥", "at most": "≤", "more than": ">"}
 
 
-def describe(players: dict[str, str], judgements: dict[str, int], calls: dict[str, int], *, as_json: bool) -> None:
-    """Say what would run."""
+def describe(
+    players: dict[str, str], judgements: dict[str, int], calls: dict[str, tuple[int, float]], *, as_json: bool
+) -> None:
+    """Say what would run: judgements by purpose, calls and cost by role."""
     if as_json:
-        console.answer({"players": players, "judgements": judgements, "calls": calls})
+        counts = {role: count for role, (count, _) in calls.items()}
+        costs = {role: cost for role, (_, cost) in calls.items()}
+        console.answer({"players": players, "judgements": judgements, "calls": counts, "cost": costs})
         return
     console.table("Who judges", ("role", "player"), list(players.items()))
     console.table("Judgements, at most", ("for", "judgements"), list(judgements.items()))
-    console.table("Calls, without repairs", ("role", "calls"), list(calls.items()) or [("none", 0)])
+    if calls:
+        rows = [(role, count, f"{cost:.4f}") for role, (count, cost) in calls.items()]
+        console.table("Calls, without repairs", ("role", "calls", "cost, about"), rows)
+    total, cost = (sum(one[place] for one in calls.values()) for place in (0, 1))
+    console.out.print(f"{total:,} calls, cost about {cost:.4f}; nothing was run or written")
 
 
 def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:

@@ -17,7 +17,10 @@ def certify(
             show_default="the task's golden set",
         ),
     ] = None,
-    judge: options.JudgeName = "debate",
+    judge: Annotated[
+        str,
+        typer.Option(help="Who judges: debate, llm, embedded, or lexical (learned from these cases, out of fold)."),
+    ] = "debate",
     config: options.ConfigFile = None,
     attack_cases: Annotated[
         int | None, typer.Option(help="Cases that each attack is tried on.", show_default="20", min=1)

@@ -75,7 +75,7 @@ in_flight = 64                  # rows worked on at once
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="The folder to make.")],
+    directory: Annotated[Path, typer.Argument(help="The folder to make, or an empty one.")],
     task: Annotated[str, typer.Option(help="The task pack to copy.")] = "greetings",
 ) -> None:
     """Make a project folder: kindling.toml, and copies of the prompts for you to edit.
@@ -87,22 +87,24 @@ def init(
     import shutil
     import tempfile
 
+    from kindling.config import FILE
     from kindling.errors import RunFolderError
     from kindling.prompts.library import load_pack
 
     pack = load_pack(task)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise RunFolderError(f"{directory}: exists and is not empty; choose another folder")
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}.") as beside:
-            made = Path(beside) / "made"
-            prompts = made / "prompts" / task
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RunFolderError(f"{directory}: exists and is not empty; choose another folder")
+        directory.mkdir(parents=True, exist_ok=True)
+        # made inside and moved up, so that `kindling init .` works and a full disk leaves nothing half-written
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".init.") as made:
+            prompts = Path(made) / "prompts" / task
             prompts.mkdir(parents=True)
             for template in sorted(pack.folders[-1].glob("*.j2")):
                 shutil.copyfile(template, prompts / template.name)
-            (made / "kindling.toml").write_text(TEMPLATE.format(task=task), encoding="utf-8")
-            made.replace(directory)
+            (Path(made) / FILE).write_text(TEMPLATE.format(task=task), encoding="utf-8")
+            for child in sorted(Path(made).iterdir()):
+                child.rename(directory / child.name)
     except OSError as error:
         raise RunFolderError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    typer.echo(f"made {directory}/kindling.toml and {directory}/prompts/{task}/; next: cd {directory}")
+    typer.echo(f"made {directory / FILE} and {directory / 'prompts' / task}/; next: cd {directory}")

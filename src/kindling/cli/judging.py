@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kindling.agents.judge import Judge
 from kindling.agents.requests import measure
 from kindling.cli import casting, console
 from kindling.config import Config
 from kindling.errors import BudgetSpent, InputError
-from kindling.graphs.debate import DebateJudge
 from kindling.records import Case, Verdict
 from kindling.tables import read_rows, write_jsonl
 
@@ -81,16 +79,13 @@ async def _judge_all(
 ) -> tuple[dict[tuple[str, str], Verdict], dict[str, Any]]:
     """The verdict of every distinct case, and what the calls came to. Raises `BudgetSpent` if the budget ends it."""
     async with casting.open_cast(plan, request.ledger) as company:
-        cast = company.cast
-        show_to = request.config.retriever.show_to
-        judge: Judge = DebateJudge(cast, show_to) if plan.judge == "debate" else cast.judge
         gate = asyncio.Semaphore(request.config.curate.in_flight)
         verdicts: dict[tuple[str, str], Verdict] = {}
         with console.progress("judging", len(cases)) as advance:
 
             async def one(pair: tuple[str, str], case: Case) -> None:
                 async with gate:
-                    verdicts[pair] = await judge.judge(case)
+                    verdicts[pair] = await company.judge.judge(case)
                 advance(len(verdicts))
 
             try:

@@ -98,9 +98,7 @@ class CertifySection(_Section):
     """What a judge is measured by, and what it must reach: shares in [0, 1]."""
 
     min_kappa: float = Field(0.70, ge=-1, le=1)
-    min_gain_over_length: float = Field(
-        0.0, description="length-matched AUC above that of length; low end"
-    )
+    min_gain_over_length: float = Field(0.0, description="length-matched AUC above that of length; low end")
     min_reading_occasion: float = Field(0.95, ge=0, le=1, description="own query preferred to one of another occasion")
     min_reading_recipient: float = Field(0.90, ge=0, le=1, description="... to one of another recipient")
     max_attack: float = Field(0.02, ge=0, le=1, description="success rate of each family of attacks but padding")

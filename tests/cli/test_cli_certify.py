@@ -120,7 +120,9 @@ def test_paid_calls_are_planned_and_paid_once_and_a_stopped_run_goes_on(run, lab
     assert plan["judgements"]["agreement"] == 40
     assert plan["judgements"]["repeats"] == 80
     assert plan["calls"]["judge"] == sum(plan["judgements"].values())
+    assert plan["cost"]["judge"] > 0
     assert stats()["requests"] == 0
+    assert "nothing was run or written" in run(*arguments, "--dry-run")[1]
 
     status, _, err = run(*arguments, "--max-calls", 60)
     assert status == 3

@@ -90,16 +90,17 @@ def learn(requests: Any, texts: Any, same: NDArray[np.intp], rng: np.random.Gene
     rounded = [table.astype(np.float16).astype(np.float32) for table in tables]
     sample = np.sort(rng.permutation(count)[:OTHERS])
     others = _unit(requests[sample] @ rounded[0])
-    return DualEncoder(*rounded, others.astype(np.float16).astype(np.float32))
+    return DualEncoder(rounded[0], rounded[1], others.astype(np.float16).astype(np.float32))
 
 
 def _gradients(asked_BD: Vectors, said_BD: Vectors, same: NDArray[np.intp]) -> tuple[Vectors, Vectors]:  # noqa: N803
     """Derive the contrastive loss by the unscaled readings of a batch of B cases."""
     u, v = _unit(asked_BD), _unit(said_BD)
-    logits = SHARPNESS * u @ v.T
+    logits: Vectors = np.float32(SHARPNESS) * (u @ v.T)
     mine = np.eye(len(same), dtype=np.float32)
     logits[(same[:, None] == same[None]) & (mine == 0)] = -1e9  # the same request in other words is no contrast
-    error = (_softmax(logits, 0) + _softmax(logits, 1) - 2 * mine) * (SHARPNESS / 2 / len(same))
+    both: Vectors = _softmax(logits, 0) + _softmax(logits, 1) - 2 * mine
+    error = both * np.float32(SHARPNESS / 2 / len(same))
     return _through_norm(asked_BD, u, error @ v), _through_norm(said_BD, v, error.T @ u)
 
 

@@ -1,4 +1,4 @@
-"""Sample values for every role: what `check` renders with, and `render` shows. Neutral words, of no task in particular."""
+"""Sample values for every role, of no task in particular: what a template is tried on, and what `render` shows."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _VALUES: dict[str, Any] = {
 
 def sample(role: str) -> list[dict[str, Any]]:
     """The variables of `role`, once with everything there and once with every list empty and every flag down."""
-    full = {name: _VALUES[name] for name in sorted(role_spec(role).variables)}
+    full = {name: _VALUES[name] for name in role_spec(role).names}
     bare = {name: _empty(value) for name, value in full.items()}
     return [full, bare]
 

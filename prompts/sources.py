@@ -1,0 +1,84 @@
+"""Where a pack's files come from: the project's folder first, then the shipped one, file by file.
+
+A template is read once, so that check, hash and compiled code all see the same text even if the file changes meanwhile.
+Names have no folder part: a template can name nothing outside its pack.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kindling.errors import InputError, TemplateError
+
+MAX_SOURCE = 65_536
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One thing that is wrong with a template, and where; lines count from 1."""
+
+    path: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+class Defect(TemplateError):
+    """A template that cannot be used, with the finding that says why."""
+
+    def __init__(self, path: Path, line: int, message: str) -> None:
+        self.finding = Finding(path, line, message)
+        super().__init__(str(self.finding))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A template's text; `name` is the same wherever the file lies."""
+
+    name: str
+    path: Path
+    text: str
+
+
+class Sources:
+    """The files of one pack in `folders`, earlier ones first."""
+
+    def __init__(self, pack: str, folders: tuple[Path, ...]) -> None:
+        self.folders = folders
+        self._pack = pack
+        self._read: dict[str, Source] = {}
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return self._find(name) is not None
+
+    def file(self, name: str) -> Path:
+        """The first file of that name. Raises `InputError` if there is none."""
+        if (path := self._find(name)) is None:
+            raise InputError(f"task pack {self._pack!r} has no {name} (looked in {', '.join(map(str, self.folders))})")
+        return path
+
+    def source(self, name: str) -> Source:
+        """The template `name`. Raises `InputError` if it is missing, `Defect` if it cannot be read or is too long."""
+        if name not in self._read:
+            path = self.file(name)
+            text = read(path)
+            if len(text) > MAX_SOURCE:
+                raise Defect(path, 1, f"{len(text):,} characters; a template has at most {MAX_SOURCE:,}")
+            self._read[name] = Source(name, path, text)
+        return self._read[name]
+
+    def _find(self, name: str) -> Path | None:
+        paths = (folder / name for folder in self.folders)
+        return next((path for path in paths if path.is_file()), None) if Path(name).name == name else None
+
+
+def read(path: Path) -> str:
+    """The text of a template, without a byte order mark. Raises `Defect` with the line where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Defect(path, error.object.count(b"\n", 0, error.start) + 1, "not UTF-8") from error
+    except OSError as error:
+        raise Defect(path, 1, f"cannot be read: {error.strerror or error}") from error

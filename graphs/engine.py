@@ -16,9 +16,9 @@ A row whose work raises anything else has failed, with the type of the exception
 
 **Accepting N rows.** Which rows count must not depend on which finish first. So the N accepted rows that count are the
 first N *in input order*: the result ends at the N-th of them (`Tally.last_row`), and later rows are pending, "not
-needed", whether they ran or not. A row starts only if fewer than N rows before it are accepted and no more rows are in
-flight than acceptances are missing; so nothing is accepted that is not needed, at the price of fewer rows in flight
-near the end. A finished row beyond the end stays in the journal, where a later run with a larger N finds it.
+needed". A row starts only if fewer than N rows before it are accepted and no more rows are in flight than acceptances
+are missing. Hence no row ever starts that lies beyond the end, at the price of fewer rows in flight near it. Rows
+beyond the end that an earlier run finished stay in the journal, where a later run with a larger N finds them.
 
 LangGraph makes reference cycles; left to itself, the garbage collector walks the whole heap so often that it takes a
 third of the CPU time. During a run, what was there before is exempt from collection and collections are rarer.

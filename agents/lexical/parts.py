@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from kindling.agents.lexical import ending, request, wording
-from kindling.agents.lexical.ngrams import Floats, Vocabulary
+from kindling.agents.lexical.ngrams import Floats, Vocabulary, ngrams
 from kindling.agents.lexical.request import DualEncoder, Vectors
 
 TEXT_NGRAMS = 3
@@ -93,7 +93,9 @@ def learn(
     """Learn from N cases: framed requests and texts, lengths in characters (N,), labels (N,)."""
     vocabulary = Vocabulary.learn(texts, TEXT_NGRAMS)
     bags = vocabulary.bags(texts)
-    weights = wording.learn(bags, lengths, good)
+    inner = np.isin(vocabulary.codes, ngrams([text[1:-1] for text in texts], TEXT_NGRAMS).codes)
+    weights = np.zeros(len(inner), dtype=np.float32)
+    weights[inner] = wording.learn(bags.weights[:, inner], lengths, good)
     good_texts = bags.weights[good]
     told = np.flatnonzero(good_texts.getnnz(axis=0) >= LEAST_TOLD).astype(np.int32)
     good_requests = [one for one, is_good in zip(requests, good, strict=True) if is_good]

@@ -6,14 +6,17 @@ balanced: a good text weighs the share of bad ones among the texts of its length
 bad weigh exactly the same at every length, and lengths at which only one kind exists count for nothing, since nothing
 can be learned there but that length.
 
-There is no intercept: a text without evidence has logit 0 and is not good.
+There is no intercept: a text without evidence has logit 0 and is not good. How a text begins and ends is no evidence
+either (`parts` leaves those n-grams out), since a few words put in front or behind would erase it.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from kindling.agents.lexical.ngrams import Bags, Floats
+from kindling.agents.lexical.ngrams import Floats
 
 BINS = 24
 PENALTY = 30.0  # scikit-learn's C: chosen by cross-validation on pairs; 10 to 50 do equally well
@@ -32,11 +35,11 @@ def overlap_weights(lengths: NDArray[np.intp], good: NDArray[np.bool_], bins: in
     return weights / weights.mean() if weights.any() else weights
 
 
-def learn(bags: Bags, lengths: NDArray[np.intp], good: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Give the weight of each n-gram, shape (V,); a text's logit is its bag times these."""
+def learn(bags: Any, lengths: NDArray[np.intp], good: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the weight of each n-gram, shape (V,), from the bags (N, V); a text's logit is its bag times these."""
     weights = overlap_weights(lengths, good)
     kept = weights > 0
     model = LogisticRegression(C=PENALTY, solver="liblinear", fit_intercept=False, max_iter=300)
-    model.fit(bags.weights[kept], good[kept], sample_weight=weights[kept])
+    model.fit(bags[kept], good[kept], sample_weight=weights[kept])
     learned: NDArray[np.float32] = model.coef_[0].astype(np.float32)
     return learned

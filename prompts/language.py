@@ -31,6 +31,7 @@ from kindling.prompts.sources import Defect, Finding, Source
 
 BLOCKS = ("system", "user")
 MAX_INCLUDES = 50
+MAX_NUMBER = 1_000_000
 COUNTING = ("count", "length")
 PASSING = ("default", "first", "last")  # filters that hand their value on as it is
 LOOP_FIELDS = ("first", "index", "index0", "last", "length", "revindex", "revindex0")
@@ -225,6 +226,8 @@ class _Walk(NodeVisitor):
 
     def visit_Const(self, node: nodes.Const, scope: Scope) -> Origin:
         """A literal."""
+        if isinstance(node.value, int | float) and not abs(node.value) < MAX_NUMBER:
+            self._report(node.lineno, f"a number in a template is smaller than {MAX_NUMBER:,}")
         return None
 
     def visit_Name(self, node: nodes.Name, scope: Scope) -> Origin:

@@ -75,6 +75,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """The template `source`, ready to render. Raises `Defect`."""
         try:
             return self.get_template(source.name)
+        except jinja2.TemplateSyntaxError as error:  # a block defined twice, say
+            raise Defect(source.path, error.lineno, str(error.message)) from error
         except (RecursionError, MemoryError, SyntaxError) as error:  # what Python's compiler says of deep nesting
             raise Defect(source.path, 1, "nested too deeply") from error
 

@@ -42,12 +42,15 @@ def list_(task: Task = None, config: options.ConfigFile = None, json: options.Js
     rows = []
     for role in pack.roles():
         prompt = pack.prompt(role)
-        whose = "shipped" if prompt.path.parent == pack.folders[-1] else "yours"
+        whose = "shipped" if prompt.path.parent == pack.shipped else "yours"
         rows.append({"role": role, "hash": prompt.hash, "whose": whose, "file": str(prompt.path)})
     if json:
         console.answer(rows)
     else:
-        console.table(f"{pack.name}: {pack.settings.title}", tuple(rows[0]), [tuple(row.values()) for row in rows])
+        columns = ("role", "hash", "whose", "file")
+        console.table(
+            f"{pack.name}: {pack.settings.title}", columns, [tuple(row[name] for name in columns) for row in rows]
+        )
 
 
 @app.command()
@@ -58,10 +61,7 @@ def show(role: RoleName, task: Task = None, config: options.ConfigFile = None) -
 
     kindling prompts show judge
     """
-    from kindling.prompts.roles import role_spec
-
-    role_spec(role)
-    for source in _pack(task, config).family(f"{role}.j2"):
+    for source in _pack(task, config).analysis(role).files:
         typer.echo(f"==> {source.path} <==\n{source.text}")
 
 
@@ -80,13 +80,15 @@ def render(
     kindling prompts render judge --query "送给老师的话" --response "老师，您辛苦了。"
     """
     from kindling.agents.requests import measure, parse
+    from kindling.errors import TemplateError
     from kindling.prompts.samples import sample
 
     pack = _pack(task, config)
     prompt = pack.prompt(role)
     values = sample(role)[0]
-    given = {"query": query, "response": response}
-    values.update({name: value for name, value in given.items() if value is not None and name in values})
+    if response is not None and "response" not in values:
+        raise TemplateError(f"role {role} is given no response; leave --response out")
+    values |= {name: text for name, text in (("query", query), ("response", response)) if text is not None}
     brief = pack.settings.brief_chars
     if "facts" in values:
         values["facts"] = list(measure(values["query"], values["response"], brief))
@@ -133,17 +135,14 @@ def diff(
     """
     import difflib
 
-    from kindling.errors import TemplateError
+    from kindling.prompts.sources import read
 
     pack = _pack(task, config)
-    *mine, shipped = pack.folders
-    names = sorted(path.name for folder in mine for path in folder.glob("*.j2"))
-    if role is not None:
-        names = [f"{role}.j2"]
-        if not any((folder / names[0]).is_file() for folder in pack.folders):
-            raise TemplateError(f"no template {names[0]} in task pack {pack.name!r}")
+    mine = {path.name for folder in pack.folders if folder != pack.shipped for path in folder.glob("*.j2")}
+    names = sorted(mine) if role is None else [f"{role}.j2"]
     for name in names:
-        sides = [path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-                 for path in (shipped / name, pack.file(name))]  # fmt: skip
-        lines = difflib.unified_diff(*sides, fromfile=f"shipped/{name}", tofile=str(pack.file(name)))
-        typer.echo("".join(lines), nl=False)
+        path = pack.file(name)
+        shipped = pack.shipped / name if pack.shipped else None
+        before = read(shipped).splitlines() if shipped and shipped.is_file() else []
+        for line in difflib.unified_diff(before, read(path).splitlines(), f"shipped/{name}", str(path), lineterm=""):
+            typer.echo(line)

@@ -31,6 +31,7 @@ from kindling.records import LabelledCase
 
 FOLDS = 3
 LEAST = 30  # cases of each label, and different requests
+LEAST_SHARED = 10  # equally weighted cases of each label, where length is balanced
 RARE = 0.1
 BEYOND = 0.005  # share of the good texts that lies outside each limit
 
@@ -55,8 +56,8 @@ class Fitted:
 def fit(cases: Iterable[LabelledCase], seed: int = 0) -> Fitted:
     """Learn a judge from `cases`.
 
-    Raises `InputError` if fewer than `LEAST` usable cases of a label or different requests are left, or if no good text
-    is about as long as any bad one, since then nothing but length could be learned.
+    Raises `InputError` if fewer than `LEAST` usable cases of a label or different requests are left, or if good and bad
+    texts share too few lengths, since then nothing but length could be learned.
     """
     kept, dropped = usable(cases)
     data = _Data.of(kept)
@@ -142,11 +143,14 @@ def _refuse(data: _Data) -> None:
     for count, what in ((good, "good texts"), (bad, "bad texts"), (queries, "different queries")):
         if count < LEAST:
             raise InputError(f"too little to learn from: {count} usable {what}, and it takes at least {LEAST}")
-    if not wording.overlap_weights(data.lengths, data.good).any():
-        raise InputError(
-            "no good text is about as long as any bad one: nothing but length could be learned; "
-            "add good and bad texts of the same length"
-        )
+    weights = wording.overlap_weights(data.lengths, data.good)
+    for side, what in ((data.good, "good"), (~data.good, "bad")):
+        shared = wording.effective_size(weights[side])
+        if shared < LEAST_SHARED:
+            raise InputError(
+                f"nothing but length could be learned: at the lengths that good and bad texts share, the {what} ones"
+                f" are worth {shared:.0f} and it takes {LEAST_SHARED}; add good and bad texts of the same length"
+            )
 
 
 def _folds(data: _Data, seed: int) -> list[tuple[int, NDArray[np.bool_]]]:

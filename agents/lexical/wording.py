@@ -18,21 +18,29 @@ from sklearn.linear_model import LogisticRegression
 
 from kindling.agents.lexical.ngrams import Floats
 
-BINS = 24
+BINS = 24  # of length, at most
+LEAST_IN_BIN = 30  # texts: the share of good ones in a bin is an estimate
 PENALTY = 30.0  # scikit-learn's C: chosen by cross-validation on pairs; 10 to 50 do equally well
 
 
-def overlap_weights(lengths: NDArray[np.intp], good: NDArray[np.bool_], bins: int = BINS) -> Floats:
+def overlap_weights(lengths: NDArray[np.intp], good: NDArray[np.bool_], bins: int | None = None) -> Floats:
     """Weigh N cases by the share of the other label at their length: mean 1, or all 0 where no lengths are shared.
 
     Lengths are cut into `bins` of equally many texts. In each, the weights of the good and of the bad have equal sums.
     """
+    bins = bins or max(2, min(BINS, len(lengths) // LEAST_IN_BIN))
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, bins + 1)[1:-1]))
     place = np.searchsorted(edges, lengths, side="right")
     there = np.bincount(place, minlength=len(edges) + 1)
     share = (np.bincount(place, good, len(edges) + 1) / np.maximum(there, 1))[place]
     weights: Floats = np.where(good, 1 - share, share)
     return weights / weights.mean() if weights.any() else weights
+
+
+def effective_size(weights: Floats) -> float:
+    """How many equally weighted cases tell as much: (Σw)² / Σw² (L. Kish, Survey Sampling, 1965); 0 for no weight."""
+    squares = float((weights**2).sum())
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
 def learn(bags: Any, lengths: NDArray[np.intp], good: NDArray[np.bool_]) -> NDArray[np.float32]:

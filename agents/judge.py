@@ -58,14 +58,17 @@ class LLMJudge:
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
         """The verdict on `case`; `critiques` are what the critics found, none for a judge without a debate."""
-        messages = self._prompt.render(
-            query=case.query,
-            response=case.response,
-            facts=list(case.facts),
-            merits=points(critiques, "merits"),
-            flaws=points(critiques, "flaws"),
-            debated=bool(critiques),
-        )
+        try:
+            messages = self._prompt.render(
+                query=case.query,
+                response=case.response,
+                facts=list(case.facts),
+                merits=points(critiques, "merits"),
+                flaws=points(critiques, "flaws"),
+                debated=bool(critiques),
+            )
+        except Unscored as error:  # a text too long for any prompt
+            return Verdict.none(str(error), self.name, self.template)
         asked = (
             ask(self._model, messages, Decision, language=self._language, sample=vote) for vote in range(self._votes)
         )

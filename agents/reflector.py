@@ -44,16 +44,16 @@ class LLMReflector:
 
     async def reflect(self, case: Case, critiques: tuple[Critique, ...], first: Verdict) -> Verdict:
         """The verdict that stands, given the judge's scored `first` verdict."""
-        messages = self._prompt.render(
-            query=case.query,
-            response=case.response,
-            facts=list(case.facts),
-            merits=points(critiques, "merits"),
-            flaws=points(critiques, "flaws"),
-            label=first.label,
-            reason=first.reason,
-        )
         try:
+            messages = self._prompt.render(
+                query=case.query,
+                response=case.response,
+                facts=list(case.facts),
+                merits=points(critiques, "merits"),
+                flaws=points(critiques, "flaws"),
+                label=first.label,
+                reason=first.reason,
+            )
             decision = await ask(self._model, messages, Decision, language=self._language)
         except Unscored as error:
             return Verdict.none(f"reflector: {error}", self.name, self._prompt.hash, first.votes)

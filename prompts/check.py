@@ -11,6 +11,7 @@ rendering              with sample values, if all else is well: what only shows 
 from typing import TYPE_CHECKING
 
 from kindling.prompts.library import Prompt
+from kindling.prompts.roles import ROLES
 from kindling.prompts.sources import Defect, Finding
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def check_role(pack: "TaskPack", role: str) -> list[Finding]:
 def check_pack(pack: "TaskPack") -> list[Finding]:
     """Everything wrong with the templates of `pack`, each once, in order of path and line."""
     found = {finding for role in pack.roles() for finding in check_role(pack, role)}
-    used = {source.path for role in pack.roles() for source in pack.analysis(role).files}
-    for folder in pack.folders:
-        strangers = set(folder.glob("*.j2")) - used if folder != pack.shipped else set()
-        found |= {Finding(path, 1, "no role uses this file: is its name right?") for path in strangers}
+    used = {source.name for role in pack.roles() for source in pack.analysis(role).files}
+    strangers = set(pack.templates()) - used - {f"{role}.j2" for role in ROLES}
+    found |= {Finding(pack.file(name), 1, "no role uses this file: is its name right?") for name in strangers}
     return sorted(found)

@@ -27,7 +27,7 @@ from kindling.prompts.language import Analysis, analyse
 from kindling.prompts.roles import PRINCIPLES, ROLES, role_spec
 from kindling.prompts.samples import sample
 from kindling.prompts.sandbox import Sandbox, bounded
-from kindling.prompts.sources import Defect, Sources
+from kindling.prompts.sources import Defect, Sources, read
 
 DATA = ("lexicon.toml", "grammar.toml", PRINCIPLES)  # what the embedded cast says depends on these
 Message = dict[str, str]
@@ -73,6 +73,20 @@ class TaskPack:
     def roles(self) -> tuple[str, ...]:
         """The roles this pack has a template for."""
         return tuple(role for role in ROLES if self._sources.has(f"{role}.j2"))
+
+    def templates(self) -> tuple[str, ...]:
+        """The names of all template files."""
+        return tuple(sorted({path.name for folder in self.folders for path in folder.glob("*.j2")}))
+
+    def copies(self, name: str) -> tuple[str, str]:
+        """The text of template `name` as shipped (none: empty) and as used. Raises `InputError`, `TemplateError`."""
+        shipped = self.shipped / name if self.shipped else None
+        return read(shipped) if shipped and shipped.is_file() else "", self._sources.source(name).text
+
+    def changed(self, role: str) -> list[str]:
+        """The names of the files of `role` that differ from the shipped ones."""
+        copies = {source.name: self.copies(source.name) for source in self.analysis(role).files}
+        return sorted(name for name, (shipped, used) in copies.items() if shipped != used)
 
     def analysis(self, role: str) -> Analysis:
         """The files that the template of `role` consists of, and what is wrong with them.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 MAX_PRINCIPLES = 10
-_NUMBERING = re.compile(r"[0-9]{1,2}[.、)）]\s*")
+_NUMBERING = re.compile(r"[0-9]{1,2}[.、)）](?![0-9])\s*")
 
 
 def numbered(tree: nodes.Template) -> list[tuple[int, str]]:

@@ -193,8 +193,8 @@ def test_letters_and_digits_of_any_script_pass(text):
 
 OPENERS = (
     str, "{}".format, "{:>9}".format, hash, int, float, bytes, list, reversed, ",".join, copy.copy, copy.deepcopy,
-    lambda one: one + "", lambda one: "" + one, lambda one: operator.mod("%s", one), lambda one: one * 2, lambda one: one[0],
-    lambda one: one == "", lambda one: one < "", lambda one: "a" in one, lambda one: [one] == [""],
+    lambda one: one + "", lambda one: "" + one, lambda one: operator.mod("%s", one), lambda one: one * 2,
+    lambda one: one == "", lambda one: one < "", lambda one: "a" in one, lambda one: [one] == [""], lambda one: one[0],
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def _pack(task: str | None, config: Path | None) -> "TaskPack":
 
 @app.command(name="list")
 def list_(task: Task = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
-    """List the roles: which file is used, whether it is yours, and its hash.
+    """List the roles: the hash of each template with all it includes, and which of these files you have changed.
 
     [bold]Example[/bold]
 
@@ -42,15 +42,12 @@ def list_(task: Task = None, config: options.ConfigFile = None, json: options.Js
     rows = []
     for role in pack.roles():
         prompt = pack.prompt(role)
-        whose = "shipped" if prompt.path.parent == pack.shipped else "yours"
-        rows.append({"role": role, "hash": prompt.hash, "whose": whose, "file": str(prompt.path)})
+        rows.append({"role": role, "hash": prompt.hash, "changed": pack.changed(role), "file": str(prompt.path)})
     if json:
         console.answer(rows)
     else:
-        columns = ("role", "hash", "whose", "file")
-        console.table(
-            f"{pack.name}: {pack.settings.title}", columns, [tuple(row[name] for name in columns) for row in rows]
-        )
+        cells = [(row["role"], row["hash"], " ".join(row["changed"]), row["file"]) for row in rows]
+        console.table(f"{pack.name}: {pack.settings.title}", ("role", "hash", "changed", "file"), cells)
 
 
 @app.command()
@@ -135,14 +132,8 @@ def diff(
     """
     import difflib
 
-    from kindling.prompts.sources import read
-
     pack = _pack(task, config)
-    mine = {path.name for folder in pack.folders if folder != pack.shipped for path in folder.glob("*.j2")}
-    names = sorted(mine) if role is None else [f"{role}.j2"]
-    for name in names:
-        path = pack.file(name)
-        shipped = pack.shipped / name if pack.shipped else None
-        before = read(shipped).splitlines() if shipped and shipped.is_file() else []
-        for line in difflib.unified_diff(before, read(path).splitlines(), f"shipped/{name}", str(path), lineterm=""):
+    for name in pack.templates() if role is None else [f"{role}.j2"]:
+        before, after = (text.splitlines() for text in pack.copies(name))
+        for line in difflib.unified_diff(before, after, f"shipped/{name}", str(pack.file(name)), lineterm=""):
             typer.echo(line)

@@ -1,0 +1,230 @@
+"""`kindling prompts` as a user runs it: what it prints, where it points, and the exit status."""
+
+import sys
+
+import orjson
+import pytest
+
+from kindling.cli import main
+
+ROLES = ("generator", "positive", "negative", "judge", "reflector")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run `kindling ARGUMENTS` in an empty folder; gives exit status, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kindling", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def mine(run, monkeypatch, tmp_path):
+    """A fresh project folder, with the user in it."""
+    assert run("init", "mine")[0] == 0
+    monkeypatch.chdir(tmp_path / "mine")
+    return tmp_path / "mine" / "prompts" / "greetings"
+
+
+def edit(path, old, new):
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def line_of(path, words):
+    return next(n for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if words in line)
+
+
+# ---- list
+
+
+def test_list_shows_every_role_with_its_hash(run):
+    status, out, err = run("prompts", "list")
+    assert (status, err) == (0, "")
+    assert out.startswith("greetings: 中文祝福语\n")
+    rows = orjson.loads(run("prompts", "list", "--json")[1])
+    assert [row["role"] for row in rows] == list(ROLES)
+    assert all(row["changed"] == [] and row["hash"] in out for row in rows)
+
+
+def test_list_names_the_files_that_changed_and_only_their_roles(run, mine):
+    before = orjson.loads(run("prompts", "list", "--json")[1])
+    edit(mine / "principles.j2", "祝福里没有错误", "祝福里绝没有错误")
+    after = orjson.loads(run("prompts", "list", "--json")[1])
+    changed = [new["role"] for old, new in zip(before, after, strict=True) if old["hash"] != new["hash"]]
+    assert changed == ["judge", "reflector"]
+    assert {row["role"]: row["changed"] for row in after if row["changed"]} == {
+        role: ["principles.j2"] for role in changed
+    }
+    assert all(row["file"] == f"prompts/greetings/{row['role']}.j2" for row in after)
+
+
+# ---- show
+
+
+def test_show_prints_the_file_and_what_it_includes(run, mine):
+    status, out, err = run("prompts", "show", "judge")
+    judge, principles = (mine / name for name in ("judge.j2", "principles.j2"))
+    assert (status, err) == (0, "")
+    assert out == "".join(
+        f"==> prompts/greetings/{path.name} <==\n{path.read_text(encoding='utf-8')}\n" for path in (judge, principles)
+    )
+
+
+def test_show_works_on_a_template_that_is_broken(run, mine):
+    (mine / "judge.j2").write_text("{% block", encoding="utf-8")
+    assert run("prompts", "show", "judge")[:2] == (0, "==> prompts/greetings/judge.j2 <==\n{% block\n")
+
+
+# ---- render
+
+
+def test_render_prints_what_the_model_would_get(run):
+    status, out, err = run(
+        "prompts", "render", "judge", "--query", "送老师八个字<|im_start|>", "--response", "春风化雨，桃李满园。"
+    )
+    assert (status, err) == (0, "")
+    assert out.startswith("==> system <==\n")
+    user = out.split("==> user <==\n")[1]
+    assert "\n送老师八个字‹|im_start|>\n" in user
+    assert "正好8个字" in user
+    assert "<|" not in user
+    order = [user.index(words) for words in ("送老师", "春风化雨", "正好8个字", "正方", "反方", "只输出 JSON")]
+    assert order == sorted(order)
+
+
+def test_render_measures_what_is_asked_of_a_generator(run):
+    out = run("prompts", "render", "generator", "--query", "送老师八个字")[1]
+    assert "硬性要求：\n- 正好8个字\n" in out
+
+
+def test_render_takes_any_argument_that_a_shell_may_give(run):
+    status, out, err = run("prompts", "render", "positive", "--response", "坏\udcff字\x1b[31m红")
+    assert (status, err) == (0, "")
+    assert "坏\ufffd字[31m红" in out
+
+
+# ---- check
+
+
+def test_check_is_content_with_what_is_shipped_and_with_a_fresh_copy(run, mine, monkeypatch):
+    wanted = (0, "greetings: 5 templates and 6 principles, all well\n", "")
+    assert run("prompts", "check") == wanted
+    monkeypatch.chdir("/")
+    assert run("prompts", "check") == wanted
+
+
+def test_check_names_file_and_line_of_each_finding_in_the_users_copy(run, mine):
+    judge, principles = mine / "judge.j2", mine / "principles.j2"
+    edit(judge, "{{ query | fence", "{{ query | shout | fence")
+    edit(judge, '{{ response | fence("回复") }}', "{{ response }} {{ mood }}")
+    with principles.open("a", encoding="utf-8") as file:
+        file.write("七。\n八。\n九。\n十。\n十一。\n")
+    status, out, err = run("prompts", "check")
+    found = out.splitlines()
+    query, response = line_of(judge, "shout"), line_of(judge, "mood")
+    assert (status, err) == (1, "")
+    assert [line.split(": ")[0] for line in found] == [
+        f"prompts/greetings/judge.j2:{query}",
+        f"prompts/greetings/judge.j2:{response}",
+        f"prompts/greetings/judge.j2:{response}",
+        f"prompts/greetings/principles.j2:{line_of(principles, '十一。')}",
+    ]
+    assert "unknown filter 'shout'" in out
+    assert "variable 'mood' is not given to this role" in out
+    assert "judged text ('response') is printed without the fence filter" in out
+    assert "more than 10 principles: drop or merge one" in out
+
+
+def test_check_answers_scripts_in_json(run, mine):
+    (mine / "judge.j2").write_text("{{ 1 }", encoding="utf-8")
+    status, out, _ = run("prompts", "check", "--json")
+    assert (status, orjson.loads(out)) == (
+        1,
+        [{"file": "prompts/greetings/judge.j2", "line": 1, "message": "unexpected '}'"}],
+    )
+    (mine / "judge.j2").unlink()
+    assert run("prompts", "check", "--json") == (0, "[]\n", "")
+
+
+def test_a_template_with_a_finding_stops_every_command_before_it_starts(run, mine):
+    edit(mine / "judge.j2", '{{ response | fence("回复") }}', "{{ response }}")
+    where = f"kindling: prompts/greetings/judge.j2:{line_of(mine / 'judge.j2', '{{ response }}')}: judged text"
+    for command in (("prompts", "list"), ("prompts", "render", "judge")):
+        status, out, err = run(*command)
+        assert (status, out) == (2, "")
+        assert err.startswith(where)
+        assert err.count("\n") == 1
+
+
+# ---- diff
+
+
+def test_diff_is_silent_until_something_differs(run, mine):
+    assert run("prompts", "diff") == (0, "", "")
+    edit(mine / "principles.j2", "祝福里没有错误", "祝福里绝没有错误")
+    status, out, err = run("prompts", "diff")
+    lines = out.splitlines()
+    assert (status, err) == (0, "")
+    assert lines[:2] == ["--- shipped/principles.j2", "+++ prompts/greetings/principles.j2"]
+    assert [line[:9] for line in lines if line[0] in "-+"][2:] == ["-祝福里没有错误：", "+祝福里绝没有错误"]
+    assert run("prompts", "diff", "principles")[1] == out
+    assert run("prompts", "diff", "judge") == (0, "", "")
+
+
+def test_diff_shows_a_file_of_the_users_own_and_one_without_a_last_newline(run, mine):
+    (mine / "extra.j2").write_text("一\n二", encoding="utf-8")
+    assert run("prompts", "diff") == (
+        0,
+        "--- shipped/extra.j2\n+++ prompts/greetings/extra.j2\n@@ -0,0 +1,2 @@\n+一\n+二\n",
+        "",
+    )
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("show", "jury"), "unknown role 'jury'; there are generator, positive, negative, judge, reflector"),
+        (("render", "jury"), "unknown role 'jury'; there are generator, positive, negative, judge, reflector"),
+        (("render", "generator", "--response", "x"), "role generator is given no response; leave --response out"),
+        (("list", "--task", "slogans"), "no task pack 'slogans'; there are greetings"),
+        (("check", "--task", "../greetings"), "no task pack '../greetings'; there are greetings"),
+        (("show", "judge", "--config", "nothing.toml"), "nothing.toml: cannot be read: "),
+        (("diff", "jury"), "task pack 'greetings' has no jury.j2 (looked in "),
+        (("diff", "../greetings/judge"), "task pack 'greetings' has no ../greetings/judge.j2 (looked in "),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_two(run, command, message):
+    status, out, err = run("prompts", *command)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"kindling: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_text_too_long_for_a_prompt_is_one_line(run):
+    status, out, err = run("prompts", "render", "judge", "--response", "长" * 20_001)
+    assert (status, out) == (1, "")
+    assert err == "kindling: response: 20,001 characters; a prompt takes at most 20,000\n"
+
+
+def test_a_template_in_another_encoding_is_one_line(run, mine):
+    (mine / "judge.j2").write_bytes("{% block system %}\n你好".encode("gb18030"))
+    for command in (("list",), ("diff",), ("render", "judge"), ("show", "judge")):
+        status, out, err = run("prompts", *command)
+        assert (status, out, err) in (
+            (2, "", "kindling: prompts/greetings/judge.j2:2: not UTF-8\n"),
+            (0, "", ""),  # there is nothing to show
+        )
+    assert run("prompts", "check") == (1, "prompts/greetings/judge.j2:2: not UTF-8\n", "")

@@ -314,9 +314,11 @@ def _language(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
 
 
 def _acrostic(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
-    heads = ["".join(unit.lstrip()[:1] for unit in units) for units in _cuts(text)[1:]]
-    met = request.text in heads
-    return (request.text if met else heads[-1][:8]), met
+    # the heads themselves are not shown: facts stand outside the fence, and no text under judgement may get there
+    met = any(request.text == "".join(unit.lstrip()[:1] for unit in units) for units in _cuts(text)[1:])
+    if chinese:
+        return ("首字相符" if met else "首字不符"), met
+    return ("spelled" if met else "not spelled"), met
 
 
 _MEASURES = {

@@ -10,7 +10,7 @@ a row that was finished under another template is run again; its old line stays 
 each row's line and no outcome: those are read back from the file when they are asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,6 +71,13 @@ class RowJournal:
         """Say what became of `query`; None if it is unfinished, or if its row was about another text."""
         entry = self._rows.get(query.row)
         return entry if entry is not None and entry.text_hash == hash(query.text) else None
+
+    def forget(self, statuses: Collection[Status]) -> int:
+        """Take the rows with these statuses for unfinished, so that they are run again; returns how many."""
+        again = [row for row, entry in self._rows.items() if entry.status in statuses]
+        for row in again:
+            del self._rows[row]
+        return len(again)
 
     def add(self, outcome: Outcome) -> None:
         """Append a finished row. Raises `TypeError` if it is no JSON, `RunFolderError` if the disk refuses it."""

@@ -114,3 +114,14 @@ def test_memory_holds_places_not_outcomes(path):
     finally:
         tracemalloc.stop()
     assert path.stat().st_size > 19e6
+
+
+def test_forgotten_rows_are_unfinished_until_they_are_added_again(tmp_path):
+    with RowJournal(tmp_path / "j.jsonl", "key") as journal:
+        for row, status in enumerate(("accepted", "unscored", "failed")):
+            journal.add(Outcome(Query(f"q{row}", row), status, "why"))
+        assert journal.forget(("unscored", "failed")) == 2
+        assert [one.query.row for one in journal.outcomes()] == [0]
+        journal.add(Outcome(Query("q1", 1), "rejected", "all_bad"))
+    with RowJournal(tmp_path / "j.jsonl", "key") as journal:
+        assert [one.status for one in journal.outcomes()] == ["accepted", "rejected", "failed"]

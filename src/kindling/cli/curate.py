@@ -38,6 +38,7 @@ def curate(
     max_minutes: options.MaxMinutes = None,
     seed: options.Seed = 0,
     resume: options.Resume = False,
+    retry: options.Retry = False,
     dry_run: options.DryRun = False,
     set_: options.Overrides = None,
     json: options.Json = False,
@@ -50,7 +51,7 @@ def curate(
 
     kindling curate queries.csv --out runs/second --candidates 6 --judge debate --max-cost 5 --dry-run
 
-    kindling curate queries.txt --out runs/first --resume
+    kindling curate queries.txt --out runs/first --resume --retry
     """
     from kindling.cli.curation import Request, carry_out
     from kindling.config import load_config
@@ -64,5 +65,6 @@ def curate(
         budget__max_cost=max_cost,
         budget__max_minutes=max_minutes,
     )
-    request = Request(queries, column, limit, out, load_config(config, given), source, judge, accept, seed, resume)
+    loaded = load_config(config, given)
+    request = Request(queries, column, limit, out, loaded, source, judge, accept, seed, resume, retry)
     raise typer.Exit(carry_out(request, dry_run=dry_run, as_json=json))

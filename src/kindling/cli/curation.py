@@ -44,7 +44,8 @@ class Request:
     judge: str
     accept: int | None
     seed: int
-    resume: bool
+    resume: bool = False
+    retry: bool = False
 
 
 def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
@@ -119,6 +120,8 @@ def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFold
     try:
         key = text_id(orjson.dumps([_settings(request, plan), templates]).decode())
         with RowJournal(run.path / "journal.jsonl", key) as journal:
+            if request.retry:
+                run.event("retried", rows=journal.forget(("unscored", "failed")))
             tally, spent = asyncio.run(_run(request, plan, intake, run, journal, quiet=as_json))
             work = {"work_s": time.monotonic() - started, "work_cpu_s": cpu_seconds() - cpu}
             outcomes = heapq.merge(journal.outcomes(tally.last_row), intake.dropped, key=lambda one: one.query.row)

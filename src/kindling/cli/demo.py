@@ -38,6 +38,6 @@ def demo(
     run = folder / "curate"
     folder.mkdir(parents=True)
     shutil.copyfile(shipped, queries)
-    status = carry_out(Request(queries, "query", None, run, config, "embedded", "debate", None, seed, False))
+    status = carry_out(Request(queries, "query", None, run, config, "embedded", "debate", None, seed))
     note(f"\nRead {run}/README.md. Your own: one query a line in a file, then  kindling curate FILE --out runs/mine")
     raise typer.Exit(status)

@@ -16,6 +16,9 @@ Overrides = Annotated[
 Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output, for scripts.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; start it if there is none.")]
+Retry = Annotated[
+    bool, typer.Option("--retry", help="With --resume: run the rows again that ended unscored or failed.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would run, how many calls and what cost; run nothing.")
 ]

@@ -99,8 +99,8 @@ def _gradients(asked_BD: Vectors, said_BD: Vectors, same: NDArray[np.intp]) -> t
     logits: Vectors = np.float32(SHARPNESS) * (u @ v.T)
     mine = np.eye(len(same), dtype=np.float32)
     logits[(same[:, None] == same[None]) & (mine == 0)] = -1e9  # the same request in other words is no contrast
-    both: Vectors = _softmax(logits, 0) + _softmax(logits, 1) - 2 * mine
-    error = both * np.float32(SHARPNESS / 2 / len(same))
+    error: Vectors = _softmax(logits, 0) + _softmax(logits, 1) - 2 * mine
+    error *= np.float32(SHARPNESS / 2 / len(same))
     return _through_norm(asked_BD, u, error @ v), _through_norm(said_BD, v, error.T @ u)
 
 

@@ -1,1 +1,7 @@
-"""The order in which agents work: state machines over one row, and the engine that runs them over many."""
+"""The graphs: LangGraph state machines over one row, and the engine that runs them over many.
+
+    debate/               (positive ∥ negative) → judge → reflect, over one candidate
+    rejection_sampling/   retrieve → generate → debate each → pair, over one query
+    intake engine journal raw rows in; many rows at once; finished rows on disk
+    faults studio         what happens when an agent fails; the graphs as LangGraph Studio opens them
+"""

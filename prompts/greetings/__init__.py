@@ -1,0 +1,1 @@
+"""The task pack for Chinese greetings: templates, principles, examples, sample queries, lexicon, grammar, golden set."""

@@ -16,7 +16,7 @@ def test_share_ties_and_means_by_hand():
 
 
 def test_wilson_by_hand():
-    """k = 9 of 10: centre (0.9 + z²/20)/(1 + z²/10) = 0.7889, half width 0.1932."""
+    """With k = 9 of 10: centre (0.9 + z²/20)/(1 + z²/10) = 0.7889, half width 0.1932."""
     assert wilson(0.9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)
 
 

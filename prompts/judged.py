@@ -49,4 +49,4 @@ class Judged:
     __str__ = __bytes__ = __format__ = __int__ = __float__ = __index__ = __complex__ = _refuse
     __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __contains__ = __reversed__ = __hash__ = __reduce_ex__ = _refuse  # type: ignore[assignment]
+    __contains__ = __reversed__ = __hash__ = __reduce_ex__ = _refuse

@@ -160,7 +160,7 @@ class _Walk(NodeVisitor):
         for node in body:
             self.visit(node, scope)
 
-    def generic_visit(self, node: nodes.Node, scope: Scope) -> None:  # type: ignore[override]
+    def generic_visit(self, node: nodes.Node, scope: Scope) -> None:
         """Refuse what has no visitor of its own."""
         name = _NAMES.get(type(node), type(node).__name__.lower())
         self._report(node.lineno, f"{name} is not part of the language of prompts")
@@ -180,7 +180,7 @@ class _Walk(NodeVisitor):
             for branch in (node.expr1, node.expr2):
                 if branch is not None:
                     self._printed(branch, scope)
-        elif isinstance(node, nodes.Filter) and node.name == "fence":
+        elif isinstance(node, nodes.Filter) and node.name == "fence" and node.node:
             self.visit(node.node, scope)
             self._label(node)
         else:

@@ -1,1 +1,1 @@
-"""The task pack for Chinese greetings: templates, principles, examples, sample queries, lexicon, grammar, golden set."""
+"""The task pack for Chinese greetings: templates, principles, examples, sample queries, lexicon, grammar, cases."""

@@ -98,7 +98,9 @@ def test_render_prints_what_the_model_would_get(run):
     assert "\n送老师八个字‹|im_start|>\n" in user
     assert "正好8个字" in user
     assert "<|" not in user
-    order = [user.index(words) for words in ("送老师", "春风化雨", "正好8个字", "正方", "反方", "只输出 JSON")]
+    order = [
+        user.index(words) for words in ("送老师", "春风化雨", "正好8个字", "正方提出的", "反方提出的", "只输出 JSON")
+    ]
     assert order == sorted(order)
 
 

@@ -27,6 +27,6 @@ def run(queries: Path) -> None:
         work_s = done.answer["work_s"]
         print(
             f"{candidates} candidates: {calls} calls, {server['repeated']} repeated; work"
-            f" {work_s:.1f} s = {work_s / least:.2f} x latency alone ({least:.1f} s), whole process {done.wall_s:.1f} s;"
+            f" {work_s:.1f} s = {work_s / least:.2f} x latency alone ({least:.1f} s), all {done.wall_s:.1f} s;"
             f" CPU {1000 * done.answer['work_cpu_s'] / calls:.2f} ms a call, peak {done.peak_mb:.0f} MB"
         )

@@ -38,13 +38,13 @@ def load(kind: type[T], data: Any, where: str = "") -> T:
     """`data` as a record of `kind`. Raises `InputError` that names `where` and the first wrong field."""
     if kind not in _ADAPTERS:  # an adapter takes a millisecond to build
         _ADAPTERS[kind] = TypeAdapter(kind)
-    adapter = _ADAPTERS[kind]
     try:
-        return adapter.validate_python(data)
+        record: T = _ADAPTERS[kind].validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or kind.__name__
         raise InputError(f"{where or kind.__name__}: {field}: {first['msg']}") from error
+    return record
 
 
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}

@@ -150,11 +150,11 @@ def parse(query: str, brief_chars: int) -> tuple[Request, ...]:
 def _chinese(text: str, brief_chars: int) -> list[Request]:
     found: dict[Kind, Request] = {}
     if match := _ZH_LINES.search(text):
-        size, count = _value(match["size"]), _value(match["low"])
+        size, count = number(match["size"]), number(match["low"])
         found["characters"] = Request("characters", f"每句正好{size}个字", size, size)
         found["items"] = Request("items", f"共{count}句", count, count)
     for match in _ZH_CHARS.finditer(text):
-        low = _value(match["low"])
+        low = number(match["low"])
         named = _MENTIONED.search(text[: match.start()])
         # "without saying 平安两字" names its two characters and asks for no length
         if _loose(match["low"]) or (named and len(named["what"]) == low):
@@ -162,7 +162,7 @@ def _chinese(text: str, brief_chars: int) -> list[Request]:
         if request := _zh_size(match["before"], low, match["high"], match["after"]):
             found.setdefault(request.kind, request)
     for match in _ZH_ITEMS.finditer(text):
-        count = _value(match["low"])
+        count = number(match["low"])
         if count > 1 and not _loose(match["low"]):
             found.setdefault("items", _zh_count(count, match["after"]))
     if _ZH_BRIEF.search(text):
@@ -192,7 +192,7 @@ def _loose(number: str) -> bool:
 def _zh_size(before: str | None, low: int, high: str | None, after: str | None) -> Request | None:
     """Read "(不超过)N(—M)字(以内)"; None for a single character or a meaningless span."""
     if high is not None:
-        top = _value(high)
+        top = number(high)
         return Request("characters", f"{low}到{top}个字", low, top) if 0 < low < top else None
     if low < 2:
         return None
@@ -211,7 +211,7 @@ def _english(text: str, brief_chars: int) -> list[Request]:
         request = _en_size(size)
         found.setdefault(request.kind, request)
     if match := _EN_ITEMS.search(text):
-        count = _value(match["low"])
+        count = number(match["low"])
         if count > 1:
             found["items"] = Request("items", f"exactly {count} items, one a line", count, count)
     if _EN_BRIEF.search(text):
@@ -222,12 +222,12 @@ def _english(text: str, brief_chars: int) -> list[Request]:
 
 
 def _en_size(match: re.Match[str]) -> Request:
-    low, before, after = _value(match["low"]), match["before"] or "", (match["after"] or "").strip()
+    low, before, after = number(match["low"]), match["before"] or "", (match["after"] or "").strip()
     words = match["unit"].startswith("word")
     kind: Kind = "words" if words else "length"
     unit = "words" if words else "characters"
     if match["high"]:
-        high = _value(match["high"])
+        high = number(match["high"])
         return Request(kind, f"{low} to {high} {unit}", low, high)
     if before in ("at least", "over", "more than") or after == "or more":
         return Request(kind, f"at least {low} {unit}", low)
@@ -243,14 +243,14 @@ def _about(count: int) -> tuple[int, int]:
     return round(count * (1 - TOLERANCE)), round(count * (1 + TOLERANCE))
 
 
-def _value(number: str) -> int:
+def number(words: str) -> int:
     """Read a number in digits, Chinese (up to 999; also read digit by digit) or English."""
-    if number.isascii():
-        return int(number) if number.isdigit() else _EN_VALUES[number]
-    if not set(number) & set("十百"):
-        return int("".join(str(_DIGITS[char]) for char in number))
+    if words.isascii():
+        return int(words) if words.isdigit() else _EN_VALUES[words]
+    if not set(words) & set("十百"):
+        return int("".join(str(_DIGITS[char]) for char in words))
     total, digit = 0, 0
-    for char in number:
+    for char in words:
         if char in "十百":
             total += (digit or 1) * (10 if char == "十" else 100)
             digit = 0

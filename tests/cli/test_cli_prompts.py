@@ -1,11 +1,16 @@
 """`kindling prompts` as a user runs it: what it prints, where it points, and the exit status."""
 
+import re
+import shlex
 import sys
+from pathlib import Path
 
 import orjson
 import pytest
 
 from kindling.cli import main
+from kindling.prompts.roles import ROLES as SPECS
+from kindling.prompts.sandbox import FILTERS, TESTS
 
 ROLES = ("generator", "positive", "negative", "judge", "reflector")
 
@@ -230,3 +235,36 @@ def test_a_template_in_another_encoding_is_one_line(run, mine):
             (0, "", ""),  # there is nothing to show
         )
     assert run("prompts", "check") == (1, "prompts/greetings/judge.j2:2: not UTF-8\n", "")
+
+
+def test_every_command_in_the_docs_runs(run, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text(encoding="utf-8")
+    commands = [
+        shlex.split(line, comments=True) for line in re.search("```sh\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    ]
+    assert len(commands) == 7
+    for program, *arguments in commands:
+        if program == "cd":
+            monkeypatch.chdir(arguments[0])
+        else:
+            status, _, err = run(*arguments)
+            assert (status, err) == (0, ""), arguments
+
+
+def test_the_template_in_the_docs_passes_the_check_but_for_what_it_leaves_out(run, mine):
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text(encoding="utf-8")
+    (mine / "judge.j2").write_text(re.search("```jinja\n(.*?)```", page, re.DOTALL)[1], encoding="utf-8")
+    assert run("prompts", "check")[1].splitlines() == [
+        f"prompts/greetings/judge.j2:1: variable {name!r} is never used, but this role cannot do without it"
+        for name in ("flaws", "response")
+    ]
+
+
+def test_the_docs_name_every_variable_filter_and_test():
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text(encoding="utf-8")
+    for role, spec in SPECS.items():
+        row = re.search(rf"^\| `{role}\.j2` \|.*\| (.*) \|$", page, re.MULTILINE)[1]
+        given = [f"*{one.name}*" if one.untrusted else one.name for one in spec.variables]
+        assert row.split(", ") == given
+    for names in (FILTERS, TESTS):
+        assert " ".join(sorted(names)) in " ".join(page.split())

@@ -6,7 +6,7 @@
 
 The sixteen digits are the first 64 bits of a SHA-256 over label and text, so nobody can write a text that holds its own
 boundary; and no neutralised text has `<<` or `>>` in it, so no text holds any boundary at all. Same text, same bytes,
-same call in the ledger.
+same call in the ledger. A boundary has a line to itself wherever a template puts the filter (`on_own_lines`).
 
 What `neutralise` does, in this order, so that nothing removed can leave a delimiter behind:
 
@@ -52,6 +52,8 @@ _FLAGS = "|".join("".join(chr(0xE0000 + ord(char)) for char in name) for name in
 # nearly every text has none of these, and is done after one search
 _SUSPECT = re.compile(f"[{_LINE_END}{_UNSEEN}\ud800-\udfff<＜﹤>＞﹥\\[［﹇:：﹕︓]")
 _LINE_ENDS = re.compile(f"\r\n|[{_LINE_END}]")
+_MID_LINE = re.compile(rf"(?<=[^\n])(?=<<<[^\n<>]{{1,{MAX_LABEL}}} [0-9a-f]{{16}}$)", re.MULTILINE)
+_GLUED = re.compile("(^[0-9a-f]{16}>>>)(?=[^\n])", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _HIDDEN = re.compile(
     f"(?<=[{_EMOJI}])[\ufe0e\ufe0f]|(?<=[0-9#*])\ufe0f(?=\u20e3)"
@@ -91,6 +93,11 @@ def fence(value: Any, label: str) -> str:
     text = _as_text(value._value if isinstance(value, Judged) else value)
     boundary = hashlib.sha256(f"{label}\n{text}".encode()).hexdigest()[:16]
     return f"<<<{label} {boundary}\n{text}\n{boundary}>>>"
+
+
+def on_own_lines(prompt: str) -> str:
+    """`prompt` with a line break before and after each fence that lacks one."""
+    return _GLUED.sub(r"\1\n", _MID_LINE.sub("\n", prompt))
 
 
 def check_label(label: str) -> None:

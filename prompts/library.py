@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kindling.errors import InputError
 from kindling.prompts import principles
+from kindling.prompts.fence import on_own_lines
 from kindling.prompts.language import Analysis, analyse
 from kindling.prompts.roles import PRINCIPLES, ROLES, role_spec
 from kindling.prompts.samples import sample
@@ -150,7 +151,7 @@ class Prompt:
     def _block(self, name: str, values: Mapping[str, Any]) -> str:
         context = self._template.new_context(dict(values))
         try:
-            content = bounded(self._template.blocks[name](context)).strip()
+            content = on_own_lines(bounded(self._template.blocks[name](context)).strip())
         except Exception as error:  # whatever a template does wrong is for its author to mend
             raise self._defect(error) from error
         if not content:

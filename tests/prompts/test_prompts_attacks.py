@@ -204,7 +204,7 @@ FINE = {
     "condition": "{% if merits | length > 1 and not flaws %}many{% elif response %}some{% endif %}",
     "inline condition": "{{ 'yes' if merits else 'no' }}",
     "fence in a loop": "{% for point in merits %}{{ loop.index }}\n{{ point.reason | fence('why') }}\n{% endfor %}",
-    "fence inside a line": "he said {{ response | fence('a') }}, {% for x in merits %}{{ x.reason | fence('b') }}{% endfor %}",
+    "fence inside a line": "so: {{ query | fence('a') }}, {% for x in merits %}{{ x.aspect | fence('b') }}{% endfor %}",
     "fence of an item": "{% if merits %}\n{{ merits[0].reason | fence('why') }}\n{% endif %}",
     "fence of the first": "{% if merits %}\n{{ (merits | first).reason | fence('why') }}\n{% endif %}",
     "fence in a condition": "{{ merits | fence('why') if merits else 'none' }}",

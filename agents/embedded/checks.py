@@ -18,13 +18,16 @@ from kindling.records import Fact
 
 _CLAUSE = re.compile(r"[^\w'’-]+")
 _PAIRS = ("“”", "（）", "《》", "()", "「」", "【】")
+_SENTENCE = re.compile(r"[。！？!?…\n]+|(?<=[a-z])\.(?=\s|$)")
 LONG_CLAUSE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A response, its scan, and what its query asks."""
+    """A query and what it asks, a response and its scan. `text` is without its hidden characters, `raw` has them."""
 
+    query: str
+    raw: str
     text: str
     hits: Hits
     reading: Reading
@@ -44,6 +47,17 @@ class View:
         compiled = self.lexicon.patterns.get(pattern)
         found = compiled.search(self.text) if compiled else None
         return [found[0]] if found else []
+
+    def matches(self, pattern: str) -> list[str]:
+        """All distinct matches of one of the lexicon's patterns."""
+        compiled = self.lexicon.patterns.get(pattern)
+        return list(dict.fromkeys(found[0] for found in compiled.finditer(self.text))) if compiled else []
+
+    @property
+    def understood(self) -> list[str]:
+        """The words of the query that the reading rests on."""
+        hits = self.lexicon.query_scanner.scan(self.query)
+        return [hit.phrase for group in hits.values() for hit in group]
 
 
 Check = Callable[[View], list[str]]
@@ -83,6 +97,27 @@ def off_topic(view: View) -> list[str]:
     if view.reading.topic == view.lexicon.default_topic or fits_topic(view) or wrong_topic(view):
         return []
     return [view.lexicon.topics[view.reading.topic].name]
+
+
+def dwells_on_topic(view: View) -> list[str]:
+    """What shows the topic beyond the first mark or sign."""
+    topics = view.reading.topics
+    return (view.distinct("mark", topics) + view.distinct("sign", topics))[1:]
+
+
+def leans_elsewhere(view: View) -> list[str]:
+    """Marks and signs of another topic, where there are more of them than of the topic asked for."""
+    if not view.reading.known:
+        return []
+    near = _near(view)
+    support: dict[str, list[str]] = {}
+    for group, weight in (("mark", 2), ("sign", 1)):
+        for hit in view.hits.get(group, []):
+            support.setdefault(hit.owner, []).extend([hit.phrase] * weight)
+    own = max((len(support.get(topic, ())) for topic in near), default=0)
+    others = [phrases for topic, phrases in support.items() if topic not in near]
+    most = max(others, key=len, default=[])
+    return list(dict.fromkeys(most)) if len(most) > own + 1 else []
 
 
 def _vocatives(view: View) -> dict[str, set[str]]:
@@ -126,6 +161,27 @@ def knows_audience(view: View) -> list[str]:
     return view.distinct("detail", view.reading.audiences)
 
 
+def addresses(view: View) -> list[str]:
+    """A form of address that is at home in the register."""
+    return view.distinct("uses", [view.reading.register])[:1]
+
+
+def wrong_address(view: View) -> list[str]:
+    """Forms of address of other registers, and none of this one."""
+    if not view.lexicon.registers[view.reading.register].uses or addresses(view):
+        return []
+    return view.distinct("uses")[:1]
+
+
+def knows_request(view: View) -> list[str]:
+    """Pairs of letters of the request that come back, other than the words by which it is understood."""
+    query = view.query
+    for known in view.understood:
+        query = query.replace(known, " ")
+    pairs = (one + other for one, other in pairwise(query) if one.isalpha() and other.isalpha() and not one.isascii())
+    return [pair for pair in dict.fromkeys(pairs) if pair in view.text]
+
+
 def register(view: View) -> list[str]:
     """Wording that offends in the register, or its pronoun missed."""
     if found := view.distinct("avoids", [view.reading.register]):
@@ -137,7 +193,34 @@ def register(view: View) -> list[str]:
 
 def taboo(view: View) -> list[str]:
     """Wording that is taboo for a topic asked for, or anywhere."""
-    return view.distinct("taboo", view.reading.topics) + view.distinct("taboos")
+    allowed = {name for topic in view.reading.topics for name in view.lexicon.topics[topic].allows}
+    anywhere = [phrase for name in ("taboos", "mourning") if name not in allowed for phrase in view.distinct(name)]
+    return view.distinct("taboo", view.reading.topics) + anywhere
+
+
+def slip(view: View) -> list[str]:
+    """A number, a name for one, or a saying that is not what the text takes it for."""
+    world = view.lexicon.world
+    return [*world.misnumbered(view.query, view.text), *world.misattributed(view.text)]
+
+
+def contradiction(view: View) -> list[str]:
+    """Wording that cannot stand beside other wording of the text, its request or its topic."""
+    return list(view.lexicon.world.conflicting(view.query, view.text, view.reading.topics))
+
+
+def stray(view: View) -> list[str]:
+    """Sentences about nobody, that wish nothing and have nothing to do with the topic, beyond a first one."""
+    if view.reading.counted or "persons" not in view.lexicon.groups:
+        return []
+    sentences = [one for one in _SENTENCE.split(view.text) if len(_CLAUSE.sub("", one)) > LONG_CLAUSE]
+    touched = [*view.hits.get("persons", []), *view.hits.get("address", []), *view.hits.get("mark", [])]
+    strays, at = [], 0
+    for sentence in sentences:
+        at = view.text.index(sentence, at)
+        if not any(at <= hit.start < at + len(sentence) for hit in touched):
+            strays.append(sentence[:8])
+    return strays[1:]
 
 
 def concrete(view: View) -> list[str]:
@@ -153,16 +236,14 @@ def concrete(view: View) -> list[str]:
 
 
 def figurative(view: View) -> list[str]:
-    """A figure of speech."""
-    return view.match("figurative")
+    """Figures of speech."""
+    return view.matches("figurative")
 
 
 def parallel(view: View) -> list[str]:
     """Two clauses side by side that have the same length, and are more than a set phrase."""
-    for one, other in pairwise(_CLAUSE.split(view.text)):
-        if len(one) == len(other) > LONG_CLAUSE and one != other:
-            return [f"{one} {other}"]
-    return []
+    pairs = pairwise(_CLAUSE.split(view.text))
+    return [f"{one} {other}" for one, other in pairs if len(one) == len(other) > LONG_CLAUSE and one != other]
 
 
 def personal(view: View) -> list[str]:
@@ -223,6 +304,12 @@ def too_long(view: View) -> list[str]:
     return [f"{fact.asked}: {fact.measured}" for fact in view.facts if not fact.met and fact.kind == "brief"]
 
 
+def hidden(view: View) -> list[str]:
+    """Characters that cannot be seen, between letters."""
+    compiled = view.lexicon.patterns.get("hidden")
+    return ["…"] if compiled and compiled.search(view.raw) else []
+
+
 def empty(view: View) -> list[str]:
     """No letter in it."""
     return [] if any(char.isalpha() for char in view.text) else [view.text[:8]]
@@ -230,7 +317,7 @@ def empty(view: View) -> list[str]:
 
 def _wording(name: str, group: str) -> Check:
     def check(view: View) -> list[str]:
-        return view.distinct(group) + view.match(name)
+        return view.distinct(group) + view.matches(name)
 
     check.__doc__ = f"Wording of the list {group!r}, or a match of the pattern {name!r}."
     return check
@@ -239,14 +326,16 @@ def _wording(name: str, group: str) -> Check:
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
-        fits_topic, wrong_topic, off_topic, fits_audience, wrong_audience, knows_audience, register, taboo, concrete,
+        fits_topic, dwells_on_topic, wrong_topic, off_topic, leans_elsewhere, fits_audience, wrong_audience,
+        knows_audience, addresses, wrong_address, knows_request, register, taboo, slip, contradiction, stray, concrete,
         figurative, parallel, personal, cliche, generic, bare, repetition, broken, mixed_language, request_met,
-        request_unmet, too_long, empty,
+        request_unmet, too_long, hidden, empty,
     )
 } | {
     name: _wording(name, group)
     for name, group in (
         ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
-        ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"),
+        ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"), ("asks", "asks"),
+        ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"), ("unfinished", "unfinished"),
     )
 }  # fmt: skip

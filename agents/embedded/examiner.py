@@ -4,6 +4,7 @@ Critics report its findings as points, the judge weighs them, the reflector look
 readings and case findings are kept for the last few thousand, since the same case comes by four times in a debate.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,15 @@ from kindling.errors import ConfigError
 from kindling.records import Case, Fact, Point, Side
 
 KEPT = 4096
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]")
+_WIDE = {
+    code: code - 0xFEE0 for span in ((0xFF10, 0xFF1A), (0xFF21, 0xFF3B), (0xFF41, 0xFF5B)) for code in range(*span)
+}
+
+
+def seen(text: str) -> str:
+    """Give the text as a reader sees it: no invisible characters, full-width letters and digits as plain ones."""
+    return _UNSEEN.sub("", text).translate(_WIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,8 @@ class Examiner:
 
     def _examine(self, query: str, response: str, facts: tuple[Fact, ...]) -> tuple[Finding, ...]:
         facts = facts or measure(query, response, self._brief_chars)
-        view = View(response, self.lexicon.text_scanner.scan(response), self.read(query), facts, self.lexicon)
+        text = seen(response)
+        view = View(query, response, text, self.lexicon.text_scanner.scan(text), self.read(query), facts, self.lexicon)
         return tuple(
             Finding(key, evidence)
             for key, check in self.lexicon.checks.items()

@@ -1,10 +1,11 @@
 """A task pack's `lexicon.toml`: what a task's texts are about, whom they address, wording to look for, and the checks.
 
-The engine knows four kinds of things and nothing of any task:
+The engine knows five kinds of things and nothing of any task:
 
     topics      what a text is for; recognised in a query by cues, in a response by marks (sure) and signs (likely)
     audiences   whom it addresses, each with a register, that is, how one speaks to them
     wording     lists by purpose (cliches, images, adverts …), read by the checks in `checks.py`
+    knowledge   numbers with names, wording that excludes other wording, sayings (`knowledge.py`)
     checks      each with its name, weight, and the words by which a principle mentions it
 
 A list of words may be written as one string, split at spaces; phrases that hold a space need an array. Unknown keys, a
@@ -20,6 +21,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from kindling.agents.embedded.knowledge import Conflict, Knowledge, Scale, World
 from kindling.errors import InputError
 from kindling.records import Side
 
@@ -39,7 +41,7 @@ class Topic(_Entry):
     """What a text is for. `near` names topics whose marks do no harm in a text for this one.
 
     `register` is how one speaks where the query names nobody. `audiences` are those whom such a text may call, whoever
-    asked for it: the child at a birth, not only its parents.
+    asked for it: the child at a birth, not only its parents. `allows` names lists of wording that are taboo elsewhere.
     """
 
     name: str
@@ -50,13 +52,15 @@ class Topic(_Entry):
     near: Words = ()
     taboos: Words = ()
     audiences: Words = ()
+    allows: Words = ()
     manner: str = Field("", alias="register")
 
 
 class Audience(_Entry):
     """Whom a text addresses. A text calls them by `address` (the cues where it is empty).
 
-    A `vague` one may be called anything. One without a name is none: its cues hide the words inside them.
+    A `vague` one may be called anything. A `group` before somebody says where they belong. One without a name is none:
+    its cues hide the words inside them.
     """
 
     name: str
@@ -66,11 +70,14 @@ class Audience(_Entry):
     details: Words = ()
     near: Words = ()
     vague: bool = False
+    group: bool = False
     manner: str = Field(alias="register")
 
 
 class Register(_Entry):
     """How one speaks to an audience. A text with `instead` and without `pronoun` misses the tone.
+
+    `uses` are the forms of address that are at home here; a text with those of other registers only sounds wrong.
 
     One that `outranks` is kept where the query leaves open who exactly is addressed.
     """
@@ -78,6 +85,7 @@ class Register(_Entry):
     name: str
     prefers: Words = ()
     avoids: Words = ()
+    uses: Words = ()
     pronoun: str = ""
     instead: str = ""
     outranks: bool = False
@@ -132,6 +140,9 @@ class _File(_Entry):
     patterns: dict[str, str]
     judgement: Judgement
     checks: dict[str, Check]
+    scales: dict[str, Scale] = Field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    attributions: dict[str, str] = Field(default_factory=dict)
 
 
 class Hit(NamedTuple):
@@ -207,12 +218,14 @@ class Lexicon:
         self.audiences = data.audiences
         self.registers = data.registers
         self.judgement = data.judgement
+        self.world = World(Knowledge(scales=data.scales, conflicts=data.conflicts, attributions=data.attributions))
         self.checks = data.checks
         self.patterns = {name: re.compile(pattern) for name, pattern in data.patterns.items()}
         self.topic_patterns = _compile(data.topics)
         self.audience_patterns = _compile(data.audiences)
         self.query_scanner = Scanner(_query_phrases(data))
         self.text_scanner = Scanner(_text_phrases(data))
+        self.groups = frozenset(data.wording)
         self.near = _near(data.topics)
         self.kin = _near(data.audiences)
         self.outranking = frozenset(key for key, entry in data.registers.items() if entry.outranks)
@@ -251,6 +264,7 @@ def _text_phrases(data: _File) -> Iterable[tuple[str, str, str]]:
     for key, register in data.registers.items():
         yield from ((phrase, "prefers", key) for phrase in register.prefers)
         yield from ((phrase, "avoids", key) for phrase in register.avoids)
+        yield from ((phrase, "uses", key) for phrase in register.uses)
     for purpose, phrases in data.wording.items():
         yield from ((phrase, purpose, "") for phrase in phrases)
 
@@ -285,6 +299,9 @@ def _check_names(data: _File, path: Path) -> None:
     for where, register in {"default_register": data.default_register, **named}.items():
         if register not in data.registers:
             raise InputError(f"{path}: {where}: {register!r} is not among registers")
+    for place, conflict in enumerate(data.conflicts):
+        if unknown := sorted(set(conflict.topics) - set(data.topics)):
+            raise InputError(f"{path}: conflicts.{place}.topics: {unknown[0]!r} is not among topics")
     for key, topic in data.topics.items():
         if unknown := sorted(set(topic.audiences) - set(data.audiences)):
             raise InputError(f"{path}: topics.{key}.audiences: {unknown[0]!r} is not among audiences")

@@ -81,12 +81,22 @@ def _audience(query: str, hearers: list[Hit], manner: str, lexicon: Lexicon) -> 
 
     `manner` is the topic's register, for queries that leave open whom they address.
     """
+    hearers = [
+        one
+        for one, other in pairwise([*hearers, None])
+        if other is None or not (lexicon.audiences[one.owner].group and _joined(query, one, other, lexicon))
+    ]
     if any(_joined(query, one, other, lexicon) for one, other in pairwise(hearers)):
         last = lexicon.audiences[hearers[-1].owner].manner
         return None, "", last if last in lexicon.outranking else manner
     if hearers:
-        first = lexicon.audiences[hearers[0].owner]
-        return hearers[0].owner, hearers[0].phrase, manner if first.vague else first.manner
+        chosen = next((hit for hit in hearers if not lexicon.audiences[hit.owner].vague), hearers[0])
+        entry = lexicon.audiences[chosen.owner]
+        return (
+            chosen.owner,
+            chosen.phrase,
+            manner if entry.vague and entry.manner == lexicon.default_register else entry.manner,
+        )
     for pattern, audience in lexicon.audience_patterns:
         if pattern.search(query):
             return audience, "", lexicon.audiences[audience].manner

@@ -11,17 +11,25 @@ environment when a model is built.
 """
 
 import os
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kindling.errors import ConfigError
 
 FILE = "kindling.toml"
 GENERATORS = ("generator_strong", "generator_weak")
 ROLES = (*GENERATORS, "positive", "negative", "judge", "reflector")
+# request fields that are set from elsewhere, or whose answers nobody here would read
+OWN_FIELDS = frozenset(
+    ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format", "n")
+    + ("stream", "tools")
+)
+_SECRET = re.compile(r"api_?key|authorization|secret|password|access_?token|bearer", re.IGNORECASE)
 
 
 class _Section(BaseModel):
@@ -39,9 +47,14 @@ class Endpoint(_Section):
     structured: Literal["auto", "json_schema", "text"] = "auto"
 
     @model_validator(mode="after")
-    def _url(self) -> "Endpoint":
+    def _no_secret(self) -> "Endpoint":
+        # no message quotes a value: it may be the key that was put in the wrong place
         if not self.base_url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must start with http:// or https://, not {self.base_url!r}")
+            raise ValueError("base_url must start with http:// or https://")
+        if "@" in self.base_url or "?" in self.base_url:
+            raise ValueError("base_url is stored with every run: give no user, password or query in it")
+        if self.api_key_env is not None and not re.fullmatch(r"[A-Za-z_]\w*", self.api_key_env):
+            raise ValueError("api_key_env is the name of an environment variable, never the key")
         return self
 
 
@@ -58,11 +71,30 @@ class Role(_Section):
     votes: int = Field(1, ge=1, description="verdicts a case; the judge's score is the share of good (judge only)")
     extra: dict[str, Any] = Field(default_factory=dict, description="further request fields, sent as they are")
 
+    @field_validator("extra")
+    @classmethod
+    def _harmless(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(OWN_FIELDS & value.keys()):
+            raise ValueError(f"has {taken[0]!r}, which is not to be set here")
+        if secret := next((name for name in _names(value) if _SECRET.search(name)), None):
+            raise ValueError(f"has {secret!r}: extra stands in every run.json; a key belongs in api_key_env")
+        return value
+
     @model_validator(mode="after")
-    def _needs_model(self) -> "Role":
+    def _whole(self) -> "Role":
         if self.endpoint != "embedded" and not self.model:
             raise ValueError(f"endpoint {self.endpoint!r} is set but no model")
+        if self.endpoint == "embedded" and self.model:
+            raise ValueError(f"model {self.model!r} is set but no endpoint")
         return self
+
+
+def _names(value: Any) -> Iterator[str]:
+    """All keys of nested tables."""
+    if isinstance(value, dict):
+        yield from map(str, value)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names(inner)
 
 
 class Project(_Section):
@@ -134,11 +166,13 @@ class Config(_Section):
     root: Path = Field(Path("."), exclude=True)
 
     @model_validator(mode="after")
-    def _endpoints_exist(self) -> "Config":
+    def _roles_make_sense(self) -> "Config":
         for name, role in self.roles.items():
             if role.endpoint != "embedded" and role.endpoint not in self.endpoints:
                 known = ", ".join(sorted(self.endpoints)) or "none"
                 raise ValueError(f"roles.{name}: no [endpoints.{role.endpoint}] in this file (there: {known})")
+            if name != "judge" and role.votes > 1:
+                raise ValueError(f"roles.{name}: votes are the judge's alone")
         return self
 
     def role(self, name: str) -> Role:
@@ -180,6 +214,8 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
             raise ConfigError(f"{file}: not TOML: {error}") from error
     for override in overrides:
         _apply(data, override)
+    if "root" in data:
+        raise ConfigError(f"{file}: root: is the folder of this file and cannot be set")
     try:
         return Config.model_validate({**data, "root": file.parent})
     except ValidationError as error:

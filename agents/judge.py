@@ -5,7 +5,8 @@ or rules stand behind it.
 
 `LLMJudge` asks a chat model `votes` times, side by side, each time as another sample. The score is the share of good
 among the votes that could be read; if those are no majority of all votes, the case is unscored, since the few that came
-through may be the easy ones.
+through may be the easy ones. So it is if they tie and a vote is missing: a tie counts as bad, and the vote that failed
+could have turned it.
 """
 
 import asyncio
@@ -74,7 +75,8 @@ class LLMJudge:
         )
         decisions, failures = _sort(await asyncio.gather(*asked, return_exceptions=True))
         votes = tuple(decision.verdict for decision in decisions)
-        if 2 * len(votes) <= self._votes:
+        tied = 2 * votes.count("good") == len(votes)
+        if 2 * len(votes) <= self._votes or (tied and failures):
             why = "; ".join(dict.fromkeys(failures))
             many = f"{len(failures)} of {self._votes} votes failed: " if self._votes > 1 else ""
             return Verdict.none(f"{many}{why}", self.name, self.template, votes)

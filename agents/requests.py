@@ -36,8 +36,9 @@ TOLERANCE = 0.2  # of "about N"
 LATIN_SHARE = 0.8
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_ZH_NUMBER = "[零〇一二两三四五六七八九十百]+"
-_NUMBER = rf"(?:[0-9]+|{_ZH_NUMBER})"
+# nobody means a number of six digits, and a writer that took it at its word would not end
+_ZH_NUMBER = "[零〇一二两三四五六七八九十百]{1,5}"
+_NUMBER = rf"(?:[0-9]{{1,5}}|{_ZH_NUMBER})"
 _SPAN = rf"(?P<low>{_NUMBER}) ?(?:(?:-|—|–|~|～|到|至){{1,2}} ?(?P<high>{_NUMBER}) ?)?"
 _ZH_CHARS = re.compile(
     rf"(?P<before>不超过|不多于|不要超过|少于|小于|最多|控制在|至少|不少于|不低于|多于|超过|大约|大概|约)? ?"
@@ -66,7 +67,7 @@ _EN_VALUES = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11,
     "twelve": 12, "fifteen": 15, "twenty": 20,
 }  # fmt: skip
-_EN_NUMBER = rf"(?:\d+|{'|'.join(_EN_VALUES)})"
+_EN_NUMBER = rf"(?:[0-9]{{1,5}}|{'|'.join(_EN_VALUES)})"
 _EN_SIZE = re.compile(
     r"(?:\b(?P<before>under|below|less than|fewer than|up to|at most|at least|no more than|not more than"
     rf"|maximum(?: of)?|max|within|over|more than|about|around|roughly|exactly)\s+)?"

@@ -26,9 +26,8 @@ GENERATORS = ("generator_strong", "generator_weak")
 ROLES = (*GENERATORS, "positive", "negative", "judge", "reflector")
 # request fields that are set from elsewhere, or whose answers nobody here would read
 OWN_FIELDS = frozenset(
-    ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format", "n")
-    + ("stream", "tools")
-)
+    ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format")
+) | {"n", "stream", "tools"}
 _SECRET = re.compile(r"api_?key|authorization|secret|password|access_?token|bearer", re.IGNORECASE)
 
 

@@ -153,6 +153,19 @@ async def test_fewer_than_a_majority_of_votes_is_unscored_and_says_why(stage, fi
             assert all(name in verdict.unscored for name in failed)
 
 
+@pytest.mark.parametrize(
+    ("texts", "label"),
+    [((GOOD, BAD), None), ((GOOD, BAD, GOOD, BAD), None), ((GOOD, GOOD, BAD), "good"), ((BAD, BAD, GOOD), "bad")],
+)
+async def test_a_vote_that_failed_never_decides_a_tie(stage, texts, label):
+    """With one more vote than there are texts, the missing one could have turned a tie: a tie is no "bad" then."""
+    async with stage(Script(first=("ok",) * len(texts) + ("500",), texts=texts)) as on:
+        verdict = await LLMJudge(on.model(), OpenPrompt(), votes=len(texts) + 1).judge(CASE)
+        assert verdict.label == label
+        assert len(verdict.votes) == len(texts)
+        assert (verdict.unscored is None) == (label is not None)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_failure_is_ever_a_label(stage, fault):
     endpoint = {"retries": 0, "timeout_s": 0.2}

@@ -1,8 +1,9 @@
 """The run folder: `runs/NAME/`, made by exactly one command, in use by at most one process at a time.
 
-`open_run` refuses a folder that holds anything it did not make, takes a lock for as long as the process lives, and on
-`--resume` compares the settings that define the run with those it was started with: the same run goes on, or none does.
-Templates, budgets and concurrency may differ on a resume, since they decide which calls are made, not what they mean.
+`open_run` refuses a folder that holds anything it did not make (hidden files apart), takes a lock for as long as the
+process lives, and on `--resume` compares the settings that define the run with those it was started with: the same run
+goes on, or none does. Templates, budgets and concurrency may differ on a resume, since they decide which calls are
+made, not what they mean. A run that ends before anything was done in it is discarded, as if it had not been started.
 
     run.json       what ran: settings, versions, template hashes, counts, tokens, cost; rewritten atomically
     events.jsonl   what happened, a line each, appended
@@ -16,6 +17,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,10 +34,12 @@ PACKAGES = ("kindling", "langgraph", "langchain-openai", "openai", "jinja2", "py
 class RunFolder:
     """An open, locked run folder. `started` is set once, and survives a resume; times are UTC, ISO 8601."""
 
-    def __init__(self, path: Path, lock: IO[str], record: dict[str, Any]) -> None:
+    def __init__(self, path: Path, lock: IO[str], record: dict[str, Any], *, new: bool) -> None:
         self.path = path
+        self.new = new
         self._lock = lock
         self._record = record
+        self.save()  # first of all: from here on a killed run can be resumed
         self._events = (path / "events.jsonl").open("ab", buffering=0)
 
     @property
@@ -53,6 +57,14 @@ class RunFolder:
         self._record.update(fields, updated=_now())
         write_json(self.path / "run.json", self._record)
 
+    def discard(self) -> None:
+        """Remove everything that a new run has made, and the folder if that leaves it empty."""
+        assert self.new, "a resumed run is never discarded"
+        for file in (*_visible(self.path), self.path / ".lock"):
+            file.unlink()
+        with suppress(OSError):
+            self.path.rmdir()
+
     def close(self) -> None:
         """Release the folder."""
         self._events.close()
@@ -65,25 +77,40 @@ def open_run(path: Path, command: str, settings: Mapping[str, Any], *, resume: b
     `settings` is JSON data that defines the run. Raises `RunFolderError` if the folder is used, in use, cannot be
     written, or was started with other settings (each is named).
     """
+    try:
+        return _open(path, command, settings, resume)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _open(path: Path, command: str, settings: Mapping[str, Any], resume: bool) -> RunFolder:
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path}: is a file; --out names a folder")
-    used = path.is_dir() and any(entry.name != ".lock" for entry in path.iterdir())
+    used = bool(_visible(path))
     if used and not resume:
         raise RunFolderError(f"{path}: already used; add --resume to go on with that run, or choose another folder")
     record = _read_record(path, command, settings) if used else {}
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+    path.mkdir(parents=True, exist_ok=True)
+    lock = (path / ".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
         raise RunFolderError(f"{path}: another process works in this run folder") from error
-    folder = RunFolder(path, lock, record or {"command": command, "settings": settings, "started": _now()})
+    if bool(_visible(path)) != used:
+        lock.close()
+        raise RunFolderError(f"{path}: another process has just used this run folder")
+    for left_by_a_kill in path.glob(".*.tmp"):
+        left_by_a_kill.unlink()
+    record = record or {"command": command, "settings": settings, "started": _now()}
+    folder = RunFolder(path, lock, record, new=not used)
     folder.event("resumed" if used else "started", argv=sys.argv[1:])
     return folder
+
+
+def _visible(path: Path) -> list[Path]:
+    """What lies in the folder `path`, if it is there, hidden files apart."""
+    return [entry for entry in path.iterdir() if not entry.name.startswith(".")] if path.is_dir() else []
 
 
 def _read_record(path: Path, command: str, settings: Mapping[str, Any]) -> dict[str, Any]:

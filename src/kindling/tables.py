@@ -26,9 +26,13 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     hold null. Raises `InputError` if the file is missing, empty, not UTF-8, malformed, of an unknown kind, or lacks a
     column.
     """
-    if not path.exists():
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not there:
         raise InputError(f"{path}: no such file")
-    if path.is_dir():
+    if folder:
         raise InputError(f"{path}: is a folder; name a file ({', '.join(FORMATS)})")
     kind = path.suffix.lower()
     if kind not in FORMATS:
@@ -54,7 +58,9 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
 
 
 def _read_txt(path: Path, column: str) -> list[dict[str, Any]]:
-    return [{column: line} for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    # a file's lines end at \n, \r or \r\n; those of str.splitlines also at \u2028 and others that stand inside a text
+    with path.open(encoding="utf-8-sig") as file:
+        return [{column: line.rstrip("\n")} for line in file]
 
 
 def _read_jsonl(path: Path, _: str) -> list[dict[str, Any]]:
@@ -102,7 +108,7 @@ _READERS = {".txt": _read_txt, ".jsonl": _read_jsonl, ".csv": _read_csv, ".parqu
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that becomes `path` when the block ends, and leaves nothing behind when it raises."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
     temporary = Path(name)

@@ -15,8 +15,8 @@ Nothing falls back: a name that asks for an endpoint is refused where none is co
 looks at the configuration: `llm` where it casts a generator, `embedded` where it casts none.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -127,6 +127,12 @@ def learned_from(judge: str) -> Path | None:
     return Path(path) if kind == "lexical" and path else None
 
 
+def responses_from(source: str | None) -> Path | None:
+    """The file of `--source file:PATH`, or None for any other source."""
+    kind, _, path = (source or "").partition(":")
+    return Path(path) if kind == "file" and path else None
+
+
 @lru_cache(maxsize=1)
 def _learned(judge: str) -> "LexicalJudge":
     from kindling.agents.lexical.judge import LexicalJudge
@@ -151,8 +157,7 @@ def _generators(config: Config, source: str | None) -> dict[str, str]:
         if not cast:
             raise ConfigError(f"--source llm: no [roles.{GENERATORS[0]}] with an endpoint and a model in kindling.toml")
         return cast
-    kind, _, path = source.partition(":")
-    if kind == "file" and path:
+    if path := responses_from(source):
         return {"file": f"file {path}"}
     raise ConfigError(f"unknown source {source!r}; there are llm, embedded, file:PATH")
 
@@ -207,18 +212,16 @@ class Company:
 
 @asynccontextmanager
 async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]:
-    """The agents of `plan`. The ledger is opened, and made, only if a model plays."""
+    """The agents of `plan`. The ledger is opened only if a model plays, and left behind only if one was paid."""
     from kindling.agents.cast import Cast
 
     async with AsyncExitStack() as stack:
         models, ledger, budget = None, None, None
         if plan.paid:
             from kindling.agents.budget import Budget
-            from kindling.agents.ledger import Ledger
             from kindling.agents.models import open_models
 
-            ledger = Ledger(ledger_file)
-            stack.callback(ledger.close)
+            ledger = stack.enter_context(_open_ledger(ledger_file))
             totals = ledger.totals()
             budget = Budget(plan.config.budget, sum(one.calls for one in totals), sum(one.cost for one in totals))
             models = await stack.enter_async_context(open_models(plan.config, ledger, budget, plan.seed))
@@ -238,6 +241,22 @@ async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]
 
             judge = DebateJudge(cast, plan.config.retriever.show_to, text_id(*map(str, plan.templates().items())))
         yield Company(cast, judge, models, ledger, budget)
+
+
+@contextmanager
+def _open_ledger(file: Path) -> Iterator["Ledger"]:
+    """The ledger at `file`; a new one into which nothing was paid leaves no file."""
+    from kindling.agents.ledger import Ledger
+
+    new = not file.exists()
+    ledger = Ledger(file)
+    try:
+        yield ledger
+    finally:
+        empty = new and not ledger.totals()
+        ledger.close()
+        if empty:
+            file.unlink(missing_ok=True)
 
 
 class _Agents:
@@ -271,11 +290,11 @@ class _Agents:
         from kindling.agents.generator import LLMGenerator
         from kindling.agents.recorded import RecordedGenerator
 
+        if path := responses_from(self._plan.source):
+            return (RecordedGenerator(path),)
         made: list[Generator] = []
         for role, player in self._plan.players.items():
-            if role == "file":
-                made.append(RecordedGenerator(Path(player.removeprefix("file "))))
-            elif role in GENERATORS and player == EMBEDDED:
+            if role in GENERATORS and player == EMBEDDED:
                 made.append(self._embedded.generators[GENERATORS.index(role)])
             elif role in GENERATORS:
                 brief = self._pack.settings.brief_chars

@@ -19,7 +19,7 @@ import orjson
 
 from kindling.cli import casting, console, curated
 from kindling.config import Config
-from kindling.errors import InputError
+from kindling.errors import InputError, UsageError
 from kindling.graphs.engine import Progress, Tally, run_rows, stop_on_interrupt
 from kindling.graphs.intake import Intake, take_in
 from kindling.graphs.journal import RowJournal
@@ -53,14 +53,28 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     source = request.source or casting.default_source(request.config)
     plan = casting.plan_cast(request.config, request.judge, source, seed=request.seed)
     intake = _take_in(request, plan)
+    settings = _settings(request, plan)
     if dry_run:
         _describe(request, plan, intake, as_json)
         return 0
-    run = open_run(request.out, "curate", _settings(request, plan), resume=request.resume)
+    run = open_run(request.out, "curate", settings, resume=request.resume)
     try:
         return _work(request, plan, intake, run, as_json)
+    except UsageError:
+        if run.new and not _anything_done(run.path):
+            run.discard()
+        raise
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.note("interrupted: the same command with --resume goes on, and writes the datasets")
+        return INTERRUPTED
     finally:
         run.close()
+
+
+def _anything_done(folder: Path) -> bool:
+    """Whether a run got as far as a paid answer or a finished row."""
+    journal = folder / "journal.jsonl"
+    return (folder / "ledger.sqlite").exists() or (journal.exists() and journal.stat().st_size > 0)
 
 
 def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
@@ -82,6 +96,7 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
     endpoints = {config.role(role).endpoint for role in plan.paid}
     retriever = config.retriever.model_dump(mode="json")
     examples = config.root / config.retriever.examples if config.retriever.examples else None
+    responses = casting.responses_from(plan.source)
     return {
         "task": config.project.task,
         "queries": {"file": request.queries.name, "sha256": _sha256(request.queries), "column": request.column},
@@ -89,6 +104,7 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
         "seed": request.seed,
         "judge": request.judge,
         "players": plan.players,
+        "source": {"sha256": _sha256(responses)} if responses else None,
         "roles": roles,
         "endpoints": {name: config.endpoints[name].base_url for name in sorted(endpoints)},
         "retriever": {**retriever, "sha256": _sha256(examples) if examples else None},
@@ -97,7 +113,10 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, as_json: bool) -> int:
@@ -109,6 +128,7 @@ def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFold
         console.note(f"templates changed since the last stop: {', '.join(changed)}; what depends on them is run again")
     run.save(
         status="running",
+        error=None,
         config=plan.config.model_dump(mode="json"),
         templates=templates,
         versions=versions(),
@@ -130,7 +150,7 @@ def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFold
             title = f"Preference pairs: {settings.title}"
             datasets = curated.write_datasets(run.path, outcomes, title, settings.language, facts)
     except BaseException as error:
-        run.save(status="failed", error=type(error).__name__)
+        run.save(status="failed" if isinstance(error, Exception) else "interrupted", error=type(error).__name__)
         raise
     finally:
         logging.getLogger("kindling").removeHandler(handler)

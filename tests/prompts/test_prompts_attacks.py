@@ -5,6 +5,7 @@ Each is refused twice: `check` names file and line, and `pack.prompt` raises the
 
 import time
 
+import jinja2
 import pytest
 
 from kindling.errors import TemplateError
@@ -45,6 +46,7 @@ UNFENCED = {
     "and": "{{ debated and response }}",
     "set": "{% set x = response %}{{ x }}",
     "set in a branch": "{% if debated %}{% set x = response %}{% endif %}{{ x }}",
+    "set again in a branch": "{% set x = response %}{% if query | length == 7 %}{% set x = 'a' %}{% endif %}{{ x }}",
     "set twice": "{% set x = response %}{% set y = x %}{{ y }}",
     "set a tuple": "{% set x, y = 'a', response %}{{ y }}",
     "set block": "{% set x %}{{ response }}{% endset %}{{ x }}",
@@ -228,6 +230,17 @@ def test_what_a_prompt_needs_is_allowed(project, snippet):
     assert not SECRET.search(outside(messages[1]["content"]))
 
 
-def test_an_unfenced_branch_that_samples_do_not_reach_is_found(project):
-    project.judge("{% if facts | length == 7 %}\n{{ response }}\n{% endif %}")
-    assert [line for _, line, _ in project.findings()] == [SNIPPET_LINE + 1]
+@pytest.mark.parametrize("snippet", [*UNFENCED.values(), *ESCAPES.values()], ids=[*UNFENCED, *ESCAPES])
+def test_nothing_hides_in_a_branch_that_samples_do_not_reach(project, snippet):
+    """The first gate, without the trial on sample values after it."""
+    project.judge(f"{{% if facts | length == 7 %}}\n{snippet}\n{{% endif %}}")
+    findings = project.pack().analysis("judge").findings
+    assert snippet == ESCAPES["class by item"] or {one.line for one in findings} == {SNIPPET_LINE + 1}
+
+
+@pytest.mark.parametrize(
+    "snippet", ["{{ 'x'.upper() }}", "{{ range(3) | length }}", "{{ lipsum | length }}", "{{ 2 * 3 }}"]
+)
+def test_the_sandbox_alone_calls_nothing_and_lends_nothing(project, snippet):
+    with pytest.raises(jinja2.TemplateError):
+        project.pack().sandbox.from_string(snippet).render()

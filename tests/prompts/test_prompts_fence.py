@@ -170,6 +170,14 @@ def test_the_boundary_is_never_in_the_body(text):
     assert not re.search("<<|>>", unicodedata.normalize("NFKC", "\n".join(body)))
 
 
+def test_every_text_has_a_boundary_of_its_own():
+    """Else whoever has seen one prompt could write the boundary of the next."""
+    fences = {
+        (label, text): fence(Judged(text), label) for label in "甲乙" for text in ("", "好", "好 ", "坏", "a", "b")
+    }
+    assert len({shown.split("\n")[-1] for shown in fences.values()}) == len(fences) == 12
+
+
 @given(TEXTS)
 def test_neutral_text_stays_as_it_is(text):
     once = neutralise(text)

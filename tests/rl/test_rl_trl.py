@@ -4,7 +4,6 @@ The trainers run on a random model made from a configuration, on the CPU. What t
 see every row, exactly our texts, and nothing of our provenance columns, is.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,14 @@ QUIET = {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "grad
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def offline():
+    """Before the libraries are imported: they read it then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The run folder of 40 shipped queries, curated by the embedded cast."""
@@ -33,7 +40,6 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """The folder of a random chat model."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
     from tests.real_vllm.tiny_model import make
 
     folder = tmp_path_factory.mktemp("tiny")

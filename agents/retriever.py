@@ -19,14 +19,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import log, log1p, sqrt
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kindling.config import Config
 from kindling.errors import ConfigError, InputError
 from kindling.records import Example, Query, request_key
 from kindling.tables import read_rows
+
+if TYPE_CHECKING:
+    from kindling.prompts.library import TaskPack
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Vectors]
@@ -81,6 +85,21 @@ def _count(value: Any, path: Path, number: int) -> int:
     if count < 0 or (isinstance(value, float) and value != count):
         raise InputError(f"{path}: row {number}: popularity must be a whole number from 0, not {value!r}")
     return count
+
+
+def corpus_file(config: Config, pack: "TaskPack") -> Path:
+    """The file of the examples: the configuration's own, or else the task pack's corpus."""
+    return config.root / config.retriever.examples if config.retriever.examples else pack.file("corpus.jsonl")
+
+
+def open_retriever(config: Config, pack: "TaskPack") -> Retriever:
+    """The retriever of the configuration. Raises `InputError` for its corpus, `ConfigError` for what it needs."""
+    section = config.retriever
+    ranking = {name: getattr(section, name) for name in ("k", "min_similarity", "popularity_weight")}
+    examples = load_examples(corpus_file(config, pack))
+    if section.kind == "dense":
+        return dense_retriever(examples, section.model, **ranking)
+    return LexicalRetriever(examples, **ranking)
 
 
 class _Ranking:

@@ -7,7 +7,7 @@ input is plain JSON: `{"query": {"text": "…"}}` for rejection sampling, and fo
 
 from kindling.agents.cast import Cast
 from kindling.agents.embedded.cast import embedded_cast
-from kindling.agents.retriever import LexicalRetriever, load_examples
+from kindling.agents.retriever import open_retriever
 from kindling.config import Config, load_config
 from kindling.graphs import debate as debate_graph
 from kindling.graphs import rejection_sampling as sampling_graph
@@ -28,12 +28,4 @@ def rejection_sampling() -> sampling_graph.SamplingGraph:
 
 def _cast(config: Config) -> Cast:
     pack = load_pack(config.project.task, config.prompts_dir / config.project.task)
-    section = config.retriever
-    corpus = config.root / section.examples if section.examples else pack.file("corpus.jsonl")
-    retriever = LexicalRetriever(
-        load_examples(corpus),
-        k=section.k,
-        min_similarity=section.min_similarity,
-        popularity_weight=section.popularity_weight,
-    )
-    return embedded_cast(pack, retriever)
+    return embedded_cast(pack, open_retriever(config, pack))

@@ -276,15 +276,9 @@ class _Agents:
 
     @cached_property
     def retriever(self) -> "Retriever":
-        from kindling.agents.retriever import LexicalRetriever, dense_retriever, load_examples
+        from kindling.agents.retriever import open_retriever
 
-        section = self._plan.config.retriever
-        corpus = self._plan.config.root / section.examples if section.examples else self._pack.file("corpus.jsonl")
-        ranking = {name: getattr(section, name) for name in ("k", "min_similarity", "popularity_weight")}
-        examples = load_examples(corpus)
-        if section.kind == "dense":
-            return dense_retriever(examples, section.model, **ranking)
-        return LexicalRetriever(examples, **ranking)
+        return open_retriever(self._plan.config, self._pack)
 
     def generators(self) -> "tuple[Generator, ...]":
         from kindling.agents.generator import LLMGenerator

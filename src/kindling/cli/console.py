@@ -1,7 +1,7 @@
 """What people read while and after a command works: one progress line, plain tables, money and durations.
 
 Everything here goes to standard error except results; with `--json` standard output holds one JSON document and nothing
-else. What users, files and endpoints wrote is shown as it is: strings are never markup (a style is given as `Text`), and
+else. What users, files and endpoints wrote is shown as it is: strings are never markup (styles come as `Text`), and
 characters that command a terminal are replaced.
 """
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from kindling.agents.retriever import corpus_file
 from kindling.cli import casting, console, curated
 from kindling.config import Config
 from kindling.errors import InputError, UsageError
@@ -95,7 +96,6 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
     roles = {role: config.role(role).model_dump(mode="json") for role in plan.paid}
     endpoints = {config.role(role).endpoint for role in plan.paid}
     retriever = config.retriever.model_dump(mode="json")
-    examples = config.root / config.retriever.examples if config.retriever.examples else None
     responses = casting.responses_from(plan.source)
     return {
         "task": config.project.task,
@@ -107,7 +107,8 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
         "source": {"sha256": _sha256(responses)} if responses else None,
         "roles": roles,
         "endpoints": {name: config.endpoints[name].base_url for name in sorted(endpoints)},
-        "retriever": {**retriever, "sha256": _sha256(examples) if examples else None},
+        "retriever": {**retriever, "sha256": _sha256(corpus_file(config, plan.pack))},
+        "pack": plan.pack.settings.model_dump(),
         "curate": config.curate.model_dump(mode="json", exclude={"in_flight"}),
     }
 
@@ -277,7 +278,8 @@ def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) 
     if bias is not None:
         interval = f"{bias.low:.1%} to {bias.high:.1%}"
         words = f"The longer text is the chosen one in {bias.longer_chosen:.1%} of the pairs ({interval})"
-        console.out.print(words if bias.acceptable else f"[bold red]{words}: length decides too much here[/]")
+        said, style = (words, None) if bias.acceptable else (f"{words}: length decides too much here", "bold red")
+        console.out.print(said, style=style)
     pace = f"{console.duration(report['work_s'])}, {report['rows_per_s']:.1f} rows/s"
     console.out.print(f"{pace}, {report['calls']:,} calls in all, cost {report['cost']:.4f}")
     for line in (report["this_process"] or {}).get("notes", ()):

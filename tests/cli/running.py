@@ -5,6 +5,7 @@ talks to it over a real socket.
 """
 
 import asyncio
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -66,16 +67,53 @@ def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     return call
 
 
-def start(*arguments: object, cwd: Path, program: tuple[str, ...] = ("-m", "kindling")) -> subprocess.Popen[str]:
-    """Start `kindling ARGUMENTS` as its own process; in `cwd`, so that no kindling.toml of the checkout is read."""
-    command = [sys.executable, *program, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Started:
+    """`kindling ARGUMENTS` in a process of its own that a test may signal, forked from one that has its imports done.
+
+    It runs in `cwd`, so that no kindling.toml of the checkout is read, and calls `first` before the command.
+    """
+
+    def __init__(self, *arguments: object, cwd: Path, first: Callable[[], object] | None = None) -> None:
+        self._printed = [cwd / f".{id(self)}.{name}" for name in ("out", "err")]
+        given = (tuple(map(str, arguments)), cwd, self._printed, first)
+        self.process = _FORKS.Process(target=_act, args=given, daemon=True)
+        self.process.start()
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition()`, and fail if the process ends first."""
+        until = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < until, "waited too long"
+            assert self.process.is_alive(), f"ended too early: {self.finish()}"
+            time.sleep(0.005)
+
+    def finish(self) -> Done:
+        """Wait for the end."""
+        self.process.join(DEADLINE_S)
+        assert self.process.exitcode is not None, "runs too long"
+        out, err = (file.read_text(encoding="utf-8") for file in self._printed)
+        return Done(self.process.exitcode, out, err)
 
 
-def finish(process: subprocess.Popen[str]) -> Done:
-    """Wait for a started command."""
-    out, err = process.communicate(timeout=DEADLINE_S)
-    return Done(process.returncode, out, err)
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    ["pytest", "kindling.cli.curation", "kindling.agents.models", "kindling.agents.embedded.cast"]
+)
+
+
+def _act(arguments: tuple[str, ...], cwd: Path, printed: list[Path], first: Callable[[], object] | None) -> None:
+    os.chdir(cwd)
+    for descriptor, file in enumerate(printed, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.argv = ["kindling", *arguments]
+    if first is not None:
+        first()
+    main()
 
 
 def separate(*arguments: object, cwd: Path, **env: str) -> Done:
@@ -85,16 +123,6 @@ def separate(*arguments: object, cwd: Path, **env: str) -> Done:
         command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=DEADLINE_S
     )
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def wait_for(condition: Any, process: subprocess.Popen[str] | None = None) -> None:
-    """Wait until `condition()`, and fail if the process ends first."""
-    until = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < until, "waited too long"
-        if process is not None:
-            assert process.poll() is None, f"ended too early: {process.communicate()}"
-        time.sleep(0.005)
 
 
 @contextmanager

@@ -5,42 +5,39 @@ The server counts what was asked; a killed process may lose the answers that wer
 
 import os
 import signal
-import time
+from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.cli.running import finish, project, queries, rows_of, serve, start, wait_for
+from tests.cli.running import Started, project, queries, rows_of, serve
 from tests.scripted_server import Script
 
 ROWS, CANDIDATES, IN_FLIGHT = 16, 2, 6
 DATASETS = ("pairs.jsonl", "sft.jsonl", "records.jsonl", "pairs.parquet", "sft.parquet")
 SETTINGS = ("--candidates", CANDIDATES, "--out", "run", "--seed", 5)
-# kills itself instead of renaming the n-th file into its place
-DIES = """
-import os, pathlib, signal, sys
-left, rename = int(sys.argv.pop(1)), pathlib.Path.replace
-def replace(self, target):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return rename(self, target)
-pathlib.Path.replace = replace
-sys.argv[0] = "kindling"
-from kindling.cli import main
-main()
-"""
+
+
+class Dies:
+    """Makes a process kill itself instead of renaming the n-th file into its place."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def __call__(self):
+        rename = Path.replace
+
+        def replace(path, target):
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rename(path, target)
+
+        Path.replace = replace
 
 
 def answered(server):
     return sum(server.answered.values())
-
-
-def kill(process):
-    """Kill -9, and wait until it is gone."""
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
 
 
 def datasets(folder):
@@ -66,11 +63,11 @@ def test_killed_twice_and_resumed_it_is_the_same_run(kindling, tmp_path, scene):
     server.script = Script(latency_s=0.03)
     kills = 0
     for share in (0.5, 0.75):
-        process = start(*command, "--resume", cwd=tmp_path)
-        wait_for(lambda until=share * calls: answered(server) >= until, process)
-        kill(process)
+        process = Started(*command, "--resume", cwd=tmp_path)
+        process.wait_for(lambda until=share * calls: answered(server) >= until)
+        process.send(signal.SIGKILL)
+        assert process.finish().status == -signal.SIGKILL
         kills += 1
-        time.sleep(0.1)  # until the server has noticed
     server.script = Script()
     done = kindling(*command, "--resume", "--json")
     assert sum(done.answer["rows"].values()) == ROWS
@@ -84,7 +81,7 @@ def test_killed_while_the_datasets_are_written_nothing_is_lost_or_half_written(k
     server, command, alone, calls = scene
     # renames: run.json twice, then records, pairs, their parquet, sft, its parquet, the card, run.json
     for nth in (1, 3, 5, 9):
-        done = finish(start(nth, *command, "--resume", cwd=tmp_path, program=("-c", DIES)))
+        done = Started(*command, "--resume", cwd=tmp_path, first=Dies(nth)).finish()
         assert done.status == -signal.SIGKILL, done.err
         for name in DATASETS:
             file = tmp_path / "run" / name
@@ -99,10 +96,10 @@ def test_killed_while_the_datasets_are_written_nothing_is_lost_or_half_written(k
 def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(kindling, tmp_path, scene):
     server, command, alone, calls = scene
     server.script = Script(latency_s=0.03)
-    process = start(*command, "--set", "curate.in_flight=4", cwd=tmp_path)
-    wait_for(lambda: answered(server) >= calls // 3, process)
-    process.send_signal(signal.SIGINT)
-    done = finish(process)
+    process = Started(*command, "--set", "curate.in_flight=4", cwd=tmp_path)
+    process.wait_for(lambda: answered(server) >= calls // 3)
+    process.send(signal.SIGINT)
+    done = process.finish()
     assert done.status == 130, done.err
     assert "pending: the same command with --resume goes on" in done.err
     assert "Traceback" not in done.err
@@ -127,13 +124,13 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(kindling, tmp_p
 def test_ctrl_c_twice_leaves_at_once_and_loses_nothing(kindling, tmp_path, scene):
     server, command, alone, calls = scene
     server.script = Script(latency_s=0.03)
-    process = start(*command, cwd=tmp_path)
-    wait_for(lambda: answered(server) >= calls // 3, process)
-    process.send_signal(signal.SIGINT)
+    process = Started(*command, cwd=tmp_path)
+    process.wait_for(lambda: answered(server) >= calls // 3)
+    process.send(signal.SIGINT)
     asked = answered(server)
-    wait_for(lambda: answered(server) > asked + 2, process)
-    process.send_signal(signal.SIGINT)
-    done = finish(process)
+    process.wait_for(lambda: answered(server) > asked + 2)
+    process.send(signal.SIGINT)
+    done = process.finish()
     assert done.status == 130, done.err
     assert "Traceback" not in done.err
     assert "--resume" in done.err
@@ -148,27 +145,29 @@ def test_ctrl_c_twice_leaves_at_once_and_loses_nothing(kindling, tmp_path, scene
     assert orjson.loads((tmp_path / "run/run.json").read_bytes())["error"] is None
 
 
-def test_ctrl_c_before_anything_was_done(kindling, tmp_path):
-    process = start("curate", queries(tmp_path, 3), "--out", "run", cwd=tmp_path)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    done = finish(process)
+def test_ctrl_c_in_an_offline_run(kindling, tmp_path):
+    command = ("curate", queries(tmp_path, 60), "--out", "run")
+    process = Started(*command, cwd=tmp_path)
+    process.wait_for((tmp_path / "run/run.json").exists)
+    process.send(signal.SIGINT)
+    done = process.finish()
     assert done.status == 130, done.err
     assert "Traceback" not in done.err
-    assert kindling("curate", tmp_path / "queries.txt", "--out", "run", "--resume").status == 0
+    assert "--resume" in done.err
+    assert sum(kindling(*command, "--resume", "--json").answer["rows"].values()) == 60
 
 
 def test_a_process_that_works_keeps_the_second_out(kindling, tmp_path, scene):
     server, command, alone, calls = scene
     server.script = Script(latency_s=0.05)
-    process = start(*command, cwd=tmp_path)
-    wait_for(lambda: answered(server) > 3, process)
-    os.kill(process.pid, signal.SIGSTOP)
+    process = Started(*command, cwd=tmp_path)
+    process.wait_for(lambda: answered(server) > 3)
+    process.send(signal.SIGSTOP)
     second = kindling(*command, "--resume")
-    os.kill(process.pid, signal.SIGCONT)
+    process.send(signal.SIGCONT)
     assert second.status == 2
     assert "another process works in this run folder" in second.err
     server.script = Script()
-    assert finish(process).status == 0
+    assert process.finish().status == 0
     assert datasets(tmp_path / "run") == alone
     assert (len(server.answered), answered(server)) == (calls, calls)

@@ -1,5 +1,7 @@
 """The work behind `kindling judge`: every distinct case is judged once, and the output is written whole or not at all.
 
+A row without a query or a response is unscored: there is nothing that a verdict could be about.
+
 A run that a budget or Ctrl-C ends early writes no output, since a row without a verdict would look like one that could
 not be judged; the answers paid so far wait in the ledger for the next run of the same command.
 """
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from kindling.agents.requests import measure
 from kindling.cli import casting, console
 from kindling.config import Config
@@ -19,6 +23,7 @@ from kindling.tables import read_rows, write_jsonl
 
 ADDED = ("verdict", "score", "reason")
 CUT_SHORT = 3
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     plan = casting.plan_cast(request.config, request.judge, seed=request.seed)
     rows = _rows(request)
     brief = plan.pack.settings.brief_chars
-    texts = [(str(row["query"] or ""), str(row["response"] or "")) for row in rows]
-    cases = {pair: Case(*pair, measure(*pair, brief)) for pair in dict.fromkeys(texts)}
+    texts = [(_text(row["query"]), _text(row["response"])) for row in rows]
+    cases = {pair: Case(*pair, measure(*pair, brief)) for pair in dict.fromkeys(texts) if all(pair)}
     if dry_run:
         calls = plan.calls(len(cases), 1)
         _describe(plan, len(rows), len(cases), calls, as_json)
@@ -53,7 +58,10 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     except BudgetSpent as end:
         console.note(f"stopped: {end}; nothing is written, and the same command with a larger limit goes on from here")
         return CUT_SHORT
-    judged = [verdicts[pair] for pair in texts]
+    except KeyboardInterrupt:
+        console.note("interrupted: nothing is written, and the same command goes on from here")
+        return INTERRUPTED
+    judged = [verdicts.get(pair) or _nothing_to_judge(request, pair) for pair in texts]
     write_jsonl(request.out, (_judged_row(row, one) for row, one in zip(rows, judged, strict=True)))
     _sum_up(request, judged, spent, as_json)
     return 0
@@ -63,15 +71,42 @@ def _rows(request: Request) -> list[dict[str, Any]]:
     """The rows to judge. Refuses an output that exists, or input columns that the verdict would overwrite."""
     if request.out.suffix != ".jsonl":
         raise InputError(f"{request.out}: --out names a .jsonl file")
-    if request.out.exists():
-        raise InputError(f"{request.out}: exists already; choose another file")
     if not request.out.parent.is_dir():
         raise InputError(f"{request.out.parent}: no such folder")
+    try:
+        exists = request.out.exists()
+    except OSError as error:
+        raise InputError(f"{request.out}: cannot be written: {error.strerror or error}") from error
+    if exists:
+        raise InputError(f"{request.out}: exists already; choose another file")
     rows = read_rows(request.file, ("query", "response"))
-    taken = [name for name in ADDED if name in rows[0]]
-    if taken:
-        raise InputError(f"{request.file}: has a column {taken[0]!r} already; rename it first")
+    for number, row in enumerate(rows, 1):
+        for name, value in row.items():
+            if name in ADDED:
+                raise InputError(f"{request.file}: row {number}: has a column {name!r} already; rename it first")
+            if not _is_json(value):
+                kind = type(value).__name__
+                raise InputError(f"{request.file}: row {number}: column {name!r} holds {kind}, which JSON cannot")
     return rows
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _text(value: Any) -> str:
+    """A cell as text, empty if it is null or blank."""
+    text = "" if value is None else str(value)
+    return text if text.strip() else ""
+
+
+def _nothing_to_judge(request: Request, texts: tuple[str, str]) -> Verdict:
+    query, _ = texts
+    return Verdict.none(f"the row has no {'response' if query else 'query'}", request.judge)
 
 
 async def _judge_all(

@@ -10,11 +10,14 @@ from kindling.agents.embedded.examiner import Examiner
 from kindling.agents.embedded.generator import EmbeddedGenerator
 from kindling.agents.embedded.grammar import load_grammar
 from kindling.agents.embedded.lexicon import Lexicon, load_lexicon
+from kindling.agents.embedded.weights import load_weights
 from kindling.agents.embedded.writer import Writer
 from kindling.agents.retriever import Retriever
 
 if TYPE_CHECKING:
     from kindling.prompts.library import TaskPack
+
+WEIGHTS = "judge.toml"
 
 
 def embedded_cast(pack: "TaskPack", retriever: Retriever, seed: int = 0) -> Cast:
@@ -36,8 +39,10 @@ def embedded_cast(pack: "TaskPack", retriever: Retriever, seed: int = 0) -> Cast
 
 
 def embedded_examiner(pack: "TaskPack") -> Examiner:
-    """What the embedded critics, judge and reflector of `pack` share."""
-    return Examiner(_lexicon(pack.file("lexicon.toml")), pack.settings.brief_chars)
+    """What the embedded critics, judge and reflector of `pack` share; with learned weights where the pack has some."""
+    lexicon = _lexicon(pack.file("lexicon.toml"))
+    learned = [folder / WEIGHTS for folder in pack.folders if (folder / WEIGHTS).is_file()]
+    return Examiner(lexicon, pack.settings.brief_chars, load_weights(learned[0], lexicon) if learned else None)
 
 
 def embedded_generators(

@@ -19,7 +19,10 @@ from kindling.records import Fact
 _CLAUSE = re.compile(r"[^\w'’-]+")
 _PAIRS = ("“”", "（）", "《》", "()", "「」", "【】")
 _SENTENCE = re.compile(r"[。！？!?…\n]+|(?<=[a-z])\.(?=\s|$)")
+_WORDS = re.compile(r"[^\W_]+")
 LONG_CLAUSE = 4
+NEARLY = 2
+FRESH = (0.35, 0.45, 0.55, 0.65)  # plain wishes have about a third of letters of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,17 @@ class View:
         """The words of the query that the reading rests on."""
         hits = self.lexicon.query_scanner.scan(self.query)
         return [hit.phrase for group in hits.values() for hit in group]
+
+    @property
+    def own(self) -> list[bool]:
+        """For each character, whether it is a letter outside of stock phrases, the topic's marks and plain wishes."""
+        stock = {
+            place
+            for group in ("cliches", "generic", "mark", "address", "plain")
+            for hit in self.hits.get(group, [])
+            for place in range(hit.start, hit.start + len(hit.phrase))
+        }
+        return [char.isalpha() and place not in stock for place, char in enumerate(self.text)]
 
 
 Check = Callable[[View], list[str]]
@@ -161,9 +175,22 @@ def knows_audience(view: View) -> list[str]:
     return view.distinct("detail", view.reading.audiences)
 
 
+def leans_to_others(view: View) -> list[str]:
+    """Details that others have, where there are more of one of them than of the one addressed."""
+    if view.reading.audience is None or view.lexicon.audiences[view.reading.audience].vague:
+        return []
+    kin = _kin(view)
+    support: dict[str, dict[str, None]] = {}
+    for hit in view.hits.get("detail", []):
+        support.setdefault(hit.owner, {})[hit.phrase] = None
+    own = max((len(support.get(audience, ())) for audience in kin), default=0)
+    most = max((phrases for audience, phrases in support.items() if audience not in kin), key=len, default={})
+    return list(most) if len(most) > own + 1 else []
+
+
 def addresses(view: View) -> list[str]:
-    """A form of address that is at home in the register."""
-    return view.distinct("uses", [view.reading.register])[:1]
+    """Forms of address that are at home in the register, each time."""
+    return [hit.phrase for hit in view.hits.get("uses", []) if hit.owner == view.reading.register]
 
 
 def wrong_address(view: View) -> list[str]:
@@ -211,7 +238,7 @@ def contradiction(view: View) -> list[str]:
 
 def stray(view: View) -> list[str]:
     """Sentences about nobody, that wish nothing and have nothing to do with the topic, beyond a first one."""
-    if view.reading.counted or "persons" not in view.lexicon.groups:
+    if view.reading.counted or not view.lexicon.wording("persons"):
         return []
     sentences = [one for one in _SENTENCE.split(view.text) if len(_CLAUSE.sub("", one)) > LONG_CLAUSE]
     touched = [*view.hits.get("persons", []), *view.hits.get("address", []), *view.hits.get("mark", [])]
@@ -241,9 +268,29 @@ def figurative(view: View) -> list[str]:
 
 
 def parallel(view: View) -> list[str]:
-    """Two clauses side by side that have the same length, and are more than a set phrase."""
-    pairs = pairwise(_CLAUSE.split(view.text))
-    return [f"{one} {other}" for one, other in pairs if len(one) == len(other) > LONG_CLAUSE and one != other]
+    """Neighbouring clauses of the same length, or nearly so with the same first letter; each more than a set phrase."""
+    clauses = [clause for clause in _CLAUSE.split(view.text) if clause]
+    return [
+        f"{one} {other}"
+        for one, other in pairwise(clauses)
+        if min(len(one), len(other)) > LONG_CLAUSE
+        and one != other
+        and (len(one) == len(other) or (one[0] == other[0] and abs(len(one) - len(other)) <= NEARLY))
+    ]
+
+
+def own_words(view: View) -> list[str]:
+    """Clauses most of whose letters are the text's own: neither stock, nor the topic's name, nor everybody's wishes."""
+    own = view.own
+    clauses = (found for found in _WORDS.finditer(view.text) if len(found[0]) > LONG_CLAUSE)
+    return [found[0] for found in clauses if sum(own[found.start() : found.end()]) * 2 >= len(found[0])]
+
+
+def fresh(view: View) -> list[str]:
+    """Steps by which the share of the text's own letters exceeds what plain wishes have."""
+    letters = sum(char.isalpha() for char in view.text)
+    share = sum(view.own) / letters if letters else 0.0
+    return [f"{share:.0%}" for step in FRESH if share >= step]
 
 
 def personal(view: View) -> list[str]:
@@ -254,6 +301,12 @@ def personal(view: View) -> list[str]:
 def cliche(view: View) -> list[str]:
     """Stock phrases; where a set phrase was asked for, they are what was asked."""
     return [] if view.reading.counted else view.distinct("cliches")
+
+
+def rests_on_cliches(view: View) -> list[str]:
+    """Stock phrases beyond what the text has of its own: one figure or thing to see carries one of them."""
+    own = len(concrete(view)) + len(figurative(view)) + len(view.distinct("personal"))
+    return cliche(view)[own:]
 
 
 def generic(view: View) -> list[str]:
@@ -327,8 +380,8 @@ CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         fits_topic, dwells_on_topic, wrong_topic, off_topic, leans_elsewhere, fits_audience, wrong_audience,
-        knows_audience, addresses, wrong_address, knows_request, register, taboo, slip, contradiction, stray, concrete,
-        figurative, parallel, personal, cliche, generic, bare, repetition, broken, mixed_language, request_met,
+        knows_audience, leans_to_others, addresses, wrong_address, knows_request, register, taboo, slip, contradiction, stray, concrete,
+        figurative, parallel, own_words, fresh, personal, cliche, rests_on_cliches, generic, bare, repetition, broken, mixed_language, request_met,
         request_unmet, too_long, hidden, empty,
     )
 } | {
@@ -337,5 +390,6 @@ CHECKS: dict[str, Check] = {
         ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
         ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"), ("asks", "asks"),
         ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"), ("unfinished", "unfinished"),
+        ("clumsy", "clumsy"),
     )
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """The embedded critics, judge and reflector: the same contracts as the chat models', answered from the lexicon.
 
-A critic reports every finding of its side. The judge adds up weights: the log-odds of *good* are the lexicon's bias
-plus the weight of each finding, at most `most` of a kind. In a debate it weighs what the critics said, and finds for
+A critic reports every finding of its side. The judge adds up weights (`weights.py`): the log-odds of *good* are a bias plus the
+weight of each finding, at most `most` of a kind. In a debate it weighs what the critics said, and finds for
 itself only what counts `always` (facts, taboos, adverts, attempts to steer it); alone it finds everything. Whatever no
 principle mentions does not count, unless `always`: so editing the principles changes the judge.
 
@@ -46,7 +46,7 @@ class EmbeddedJudge:
 
     def __init__(self, examiner: Examiner, principles: tuple[str, ...]) -> None:
         checks = examiner.lexicon.checks
-        self.template = text_id(*principles, examiner.lexicon.digest)
+        self.template = text_id(*principles, examiner.lexicon.digest, examiner.weights.digest)
         self.heeded = frozenset(
             key
             for key, check in checks.items()
@@ -56,16 +56,15 @@ class EmbeddedJudge:
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
         """The verdict on `case`, from the critics' points or, without any critic, from what the judge finds itself."""
-        lexicon = self._examiner.lexicon
         weighed = self._own(case, debated=bool(critiques)) + self._heard(critiques)
-        odds = lexicon.judgement.bias + sum(weight for weight, _ in weighed)
+        odds = self._examiner.weights.bias + sum(weight for weight, _ in weighed)
         return Verdict.of(_probability(odds), self._reason(weighed, odds > 0), self.name, self.template)
 
     def _own(self, case: Case, *, debated: bool) -> list[tuple[float, Point]]:
         """What the judge finds itself, with weights."""
-        checks = self._examiner.lexicon.checks
+        checks, weights = self._examiner.lexicon.checks, self._examiner.weights.of
         return [
-            (checks[found.check].weight, self._examiner.point(found, case.query))
+            (weights[found.check], self._examiner.point(found, case.query))
             for found in self._examiner.examine(case)
             if found.check in self.heeded and (checks[found.check].always or not debated)
         ]
@@ -86,7 +85,7 @@ class EmbeddedJudge:
                 if count[kind] > (check.most if check else MOST_OTHER):
                     continue
                 other = lexicon.judgement.other if critique.side == "merits" else -lexicon.judgement.other
-                weighed.append((check.weight if check else other, point))
+                weighed.append((self._examiner.weights.of[key] if check else other, point))
         return weighed
 
     def _reason(self, weighed: list[tuple[float, Point]], good: bool) -> str:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from kindling.agents.embedded.checks import CHECKS, View
 from kindling.agents.embedded.lexicon import Lexicon
 from kindling.agents.embedded.reading import Reading, read
+from kindling.agents.embedded.weights import Weights, lexicon_weights
 from kindling.agents.requests import measure
 from kindling.errors import ConfigError
 from kindling.records import Case, Fact, Point, Side
@@ -36,13 +37,17 @@ class Finding:
 
 
 class Examiner:
-    """Reads queries and examines cases with one lexicon. Raises `ConfigError` if the lexicon names an unknown check."""
+    """Reads queries and examines cases with one lexicon; `weights` are the lexicon's own if none are given.
 
-    def __init__(self, lexicon: Lexicon, brief_chars: int) -> None:
+    Raises `ConfigError` if the lexicon names an unknown check.
+    """
+
+    def __init__(self, lexicon: Lexicon, brief_chars: int, weights: Weights | None = None) -> None:
         if unknown := sorted(set(lexicon.checks) - set(CHECKS)):
             raise ConfigError(f"lexicon: checks.{unknown[0]}: no such check; there are {', '.join(sorted(CHECKS))}")
         self.lexicon = lexicon
-        self._brief_chars = brief_chars
+        self.weights = weights or lexicon_weights(lexicon)
+        self.brief_chars = brief_chars
         self.read = lru_cache(KEPT)(self._read)
         self._examined = lru_cache(KEPT)(self._examine)
 
@@ -65,10 +70,10 @@ class Examiner:
         return self.lexicon.checks[finding.check].side
 
     def _read(self, query: str) -> Reading:
-        return read(query, self.lexicon, self._brief_chars)
+        return read(query, self.lexicon, self.brief_chars)
 
     def _examine(self, query: str, response: str, facts: tuple[Fact, ...]) -> tuple[Finding, ...]:
-        facts = facts or measure(query, response, self._brief_chars)
+        facts = facts or measure(query, response, self.brief_chars)
         text = seen(response)
         view = View(query, response, text, self.lexicon.text_scanner.scan(text), self.read(query), facts, self.lexicon)
         return tuple(

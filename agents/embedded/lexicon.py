@@ -225,11 +225,15 @@ class Lexicon:
         self.audience_patterns = _compile(data.audiences)
         self.query_scanner = Scanner(_query_phrases(data))
         self.text_scanner = Scanner(_text_phrases(data))
-        self.groups = frozenset(data.wording)
+        self._wording = data.wording
         self.near = _near(data.topics)
         self.kin = _near(data.audiences)
         self.outranking = frozenset(key for key, entry in data.registers.items() if entry.outranks)
         self.by_name = {check.name: key for key, check in data.checks.items()}
+
+    def wording(self, purpose: str) -> Words:
+        """The list of that purpose; empty if the file has none."""
+        return self._wording.get(purpose, ())
 
 
 def _compile(entries: dict[str, Any]) -> list[tuple[re.Pattern[str], str]]:

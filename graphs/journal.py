@@ -87,6 +87,7 @@ class RowJournal:
         except OSError as error:
             raise RunFolderError(f"{self.path}: cannot be written: {error.strerror or error}") from error
         if written != len(line):
+            self._file.truncate(self._end)  # or the next row would start inside this one
             raise RunFolderError(f"{self.path}: the disk is full")
         self._enter(self._end, outcome)
         self._end += len(line)

@@ -9,9 +9,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kindling.cli import main
+from kindling.cli import benches, casting, main
+from kindling.config import Budget as Limits
 from kindling.eval.certificate import fits, load_certificate
 from kindling.tables import write_jsonl
+from tests.scripted_models import scripted_config
 
 TOML = """
 [endpoints.scripted]
@@ -188,3 +190,16 @@ def test_what_cannot_be_certified_is_refused_in_one_line_before_anything_is_judg
     assert out == ""
     assert said in err
     assert len(err.strip().splitlines()) == 1
+
+
+async def test_all_repeats_share_one_budget(tmp_path):
+    """Or `--max-minutes` would start anew with every repeat."""
+    limits = Limits(max_minutes=1)
+    plan = casting.plan_cast(scripted_config("http://127.0.0.1:9/v1", budget=limits), "llm")
+    bench = benches.CastBench(plan, tmp_path / "ledger.sqlite")
+    async with bench.open(0):
+        first = bench.budget
+        assert first is not None
+        assert first.limits == limits
+    async with bench.open(1):
+        assert bench.budget is first

@@ -1,5 +1,6 @@
 """The row journal: what survives, what does not count, and what stays out of memory."""
 
+import resource
 import tracemalloc
 from dataclasses import replace
 
@@ -125,3 +126,21 @@ def test_forgotten_rows_are_unfinished_until_they_are_added_again(tmp_path):
         journal.add(Outcome(Query("q1", 1), "rejected", "all_bad"))
     with RowJournal(tmp_path / "j.jsonl", "key") as journal:
         assert [one.status for one in journal.outcomes()] == ["accepted", "rejected", "failed"]
+
+
+def test_a_full_disk_tears_no_later_row(path):
+    """A write that the disk cut short leaves nothing behind, so a row that fits again is read where it stands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    first, long, later = outcome(0), outcome(1, text="长" * 400), outcome(2)
+    with RowJournal(path, "k") as journal:
+        journal.add(first)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
+            with pytest.raises(RunFolderError):
+                journal.add(long)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        journal.add(later)
+        assert list(journal.outcomes()) == [first, later]
+    with RowJournal(path, "k") as journal:
+        assert list(journal.outcomes()) == [first, later]

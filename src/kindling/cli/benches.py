@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from kindling.agents.budget import Budget
 from kindling.agents.judge import Judge
 from kindling.agents.ledger import Total
 from kindling.agents.stats import RoleStats
@@ -92,6 +93,7 @@ class CastBench:
 
     plan: casting.CastPlan
     ledger: Path
+    budget: Budget | None = None  # of all repeats together: minutes run on from one to the next
     _template: str = ""
     _served: tuple[str, ...] = ()
     _totals: list[Total] = field(default_factory=list)
@@ -111,8 +113,9 @@ class CastBench:
     @asynccontextmanager
     async def open(self, repeat: int) -> AsyncIterator[JudgeFor]:
         """Open the cast with a seed of its own, and note what it did."""
-        async with casting.open_cast(replace(self.plan, seed=self.plan.seed + repeat), self.ledger) as company:
-            judge = company.judge
+        plan = replace(self.plan, seed=self.plan.seed + repeat)
+        async with casting.open_cast(plan, self.ledger, self.budget) as company:
+            judge, self.budget = company.judge, company.budget
             self._template = judge.template
             yield lambda _: judge
             if company.models is not None and company.ledger is not None:

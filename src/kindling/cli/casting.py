@@ -211,19 +211,24 @@ class Company:
 
 
 @asynccontextmanager
-async def open_cast(plan: CastPlan, ledger_file: Path) -> AsyncIterator[Company]:
-    """The agents of `plan`. The ledger is opened only if a model plays, and left behind only if one was paid."""
+async def open_cast(plan: CastPlan, ledger_file: Path, budget: "Budget | None" = None) -> AsyncIterator[Company]:
+    """The agents of `plan`, within the configuration's limits, or within what is left of a `budget` that is given.
+
+    The ledger is opened only if a model plays, and left behind only if one was paid.
+    """
     from kindling.agents.cast import Cast
 
     async with AsyncExitStack() as stack:
-        models, ledger, budget = None, None, None
+        models, ledger = None, None
         if plan.paid:
             from kindling.agents.budget import Budget
             from kindling.agents.models import open_models
 
             ledger = stack.enter_context(_open_ledger(ledger_file))
             totals = ledger.totals()
-            budget = Budget(plan.config.budget, sum(one.calls for one in totals), sum(one.cost for one in totals))
+            if budget is None:
+                spent = sum(one.calls for one in totals), sum(one.cost for one in totals)
+                budget = Budget(plan.config.budget, *spent)
             models = await stack.enter_async_context(open_models(plan.config, ledger, budget, plan.seed))
         make = _Agents(plan, models)
         cast = Cast(

@@ -19,7 +19,9 @@ def certify(
     ] = None,
     judge: Annotated[
         str,
-        typer.Option(help="Who judges: debate, llm, embedded, or lexical (learned from these cases, out of fold)."),
+        typer.Option(
+            help="Who judges: debate, llm, embedded, lexical:PATH, or lexical (refitted on folds of these cases)."
+        ),
     ] = "debate",
     config: options.ConfigFile = None,
     attack_cases: Annotated[

@@ -23,7 +23,8 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would run, how many calls and what cost; run nothing.")
 ]
 JudgeName = Annotated[
-    str, typer.Option("--judge", help="Who judges: debate (the roles of kindling.toml), llm, or embedded.")
+    str,
+    typer.Option("--judge", help="Who judges: debate (the roles of kindling.toml), llm, embedded, lexical:PATH."),
 ]
 MaxCalls = Annotated[int | None, typer.Option(help="Stop before the call after this many.", min=0)]
 MaxCost = Annotated[float | None, typer.Option(help="Stop when the money spent and in flight reaches this.", min=0)]

@@ -52,8 +52,8 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     for number, row in enumerate(rows, 1):
         missing = [name for name in needs if name not in row]
         if missing:
-            there = ", ".join(sorted(str(name) for name in row)) or "none"
-            raise InputError(f"{path}: row {number}: no column {missing[0]!r} (there: {there})")
+            columns = ", ".join(sorted(str(name) for name in row)) or "none"
+            raise InputError(f"{path}: row {number}: no column {missing[0]!r} (there: {columns})")
     return rows
 
 
@@ -119,8 +119,10 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp makes 0600, but datasets are there to be shared
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk
+            raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
 
 

@@ -30,7 +30,8 @@ from kindling.prompts.samples import sample
 from kindling.prompts.sandbox import Sandbox, bounded
 from kindling.prompts.sources import Defect, Sources, read
 
-DATA = ("lexicon.toml", "grammar.toml", PRINCIPLES)  # what the embedded cast says depends on these
+# what the embedded cast says depends on these; a pack may lack learned weights (judge.toml)
+DATA = ("lexicon.toml", "grammar.toml", "judge.toml", PRINCIPLES)
 Message = dict[str, str]
 
 
@@ -120,7 +121,8 @@ class TaskPack:
 
     def data_hash(self) -> str:
         """The hash of the data that the embedded cast works from."""
-        return _hash((name, self.file(name).read_text(encoding="utf-8")) for name in DATA)
+        there = (name for name in DATA if name != "judge.toml" or self._sources.has(name))
+        return _hash((name, self.file(name).read_text(encoding="utf-8")) for name in there)
 
 
 class Prompt:

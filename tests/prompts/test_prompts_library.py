@@ -291,10 +291,11 @@ def test_two_names_for_the_same_text_are_two_hashes(project):
     assert len(seen) == 2
 
 
-def test_the_embedded_casts_hash_follows_the_principles(project, shipped):
+@pytest.mark.parametrize("name", ["principles.j2", "lexicon.toml", "grammar.toml", "judge.toml"])
+def test_the_embedded_casts_hash_follows_what_it_works_from(project, shipped, name):
     before = shipped.data_hash()
     assert project.pack().data_hash() == before
-    project.write("principles.j2", "说真话。\n")
+    project.write(name, shipped.file(name).read_text(encoding="utf-8") + "\n# 说真话。\n")
     assert project.pack().data_hash() != before
 
 

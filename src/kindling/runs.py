@@ -16,7 +16,7 @@ import fcntl
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -127,13 +127,21 @@ def _read_record(path: Path, command: str, settings: Mapping[str, Any]) -> dict[
         raise RunFolderError(f"{path}: made by 'kindling {record.get('command')}', not by 'kindling {command}'")
     # through JSON, since that is how the earlier settings came here
     now = orjson.loads(orjson.dumps(settings))
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            raise RunFolderError(
-                f"{path}: the run was started with {name} = {_short(before.get(name))}, not {_short(now.get(name))};"
-                " resume it with the same settings, or choose another folder"
-            )
+    for name, then, instead in _differences(before, now):
+        raise RunFolderError(
+            f"{path}: the run was started with {name} = {_short(then)}, not {_short(instead)};"
+            " resume it with the same settings, or choose another folder"
+        )
     return record
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted names of what differs, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            yield from _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif before != now:
+        yield name, before, now
 
 
 def _short(value: Any) -> str:

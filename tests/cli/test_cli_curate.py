@@ -1,6 +1,7 @@
 """`kindling curate` end to end with the embedded cast: counts, order, bytes, inputs, what stands in the run folder."""
 
 import csv
+import os
 from collections import Counter
 
 import orjson
@@ -93,11 +94,14 @@ def test_the_datasets_are_what_the_records_say(kindling, tmp_path):
         assert pq.read_table(tmp_path / f"run/{name}.parquet").to_pylist() == rows
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path):
+def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(kindling, tmp_path):
     file = queries(tmp_path, 12)
-    for name, seed, hashing in (("a", 7, "0"), ("b", 7, "1"), ("c", 8, "0")):
-        done = separate("curate", file, "--out", name, "--seed", seed, cwd=tmp_path, PYTHONHASHSEED=hashing)
-        assert done.status == 0, done.err
+    for name, seed in (("a", 7), ("c", 8)):
+        assert kindling("curate", file, "--out", name, "--seed", seed).status == 0
+    # this process hashes strings by a seed of its own, which is random unless somebody fixed it
+    other = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    done = separate("curate", file, "--out", "b", "--seed", 7, cwd=tmp_path, PYTHONHASHSEED=other)
+    assert done.status == 0, done.err
     a, b, c = ([(tmp_path / run / name).read_bytes() for name in FILES] for run in "abc")
     assert a == b
     assert all(left != right for left, right in zip(a, c, strict=True))

@@ -165,9 +165,10 @@ def test_a_run_folder_that_is_used(kindling, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
     refused(kindling("curate", file, "--out", "run"), "run: already used", "--resume")
     refused(kindling("curate", file, "--out", "run", "--resume", "--seed", 1), "seed = 0, not 1")
-    refused(kindling("curate", file, "--out", "run", "--resume", "--candidates", 2), "candidates")
+    refused(kindling("curate", file, "--out", "run", "--resume", "--candidates", 2), "curate.candidates = 4, not 2")
+    refused(kindling("curate", file, "--out", "run", "--resume", "--limit", 2), "limit = null, not 2")
     file.write_text("给老师的祝福\n", encoding="utf-8")
-    refused(kindling("curate", file, "--out", "run", "--resume"), "queries")
+    refused(kindling("curate", file, "--out", "run", "--resume"), "queries.sha256")
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
 
 

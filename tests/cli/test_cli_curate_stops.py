@@ -4,6 +4,7 @@ The server counts what was asked; a killed process may lose the answers that wer
 """
 
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -16,6 +17,16 @@ from tests.scripted_server import Script
 ROWS, CANDIDATES, IN_FLIGHT = 16, 2, 6
 DATASETS = ("pairs.jsonl", "sft.jsonl", "records.jsonl", "pairs.parquet", "sft.parquet")
 SETTINGS = ("--candidates", CANDIDATES, "--out", "run", "--seed", 5)
+
+
+class SmallFiles:
+    """Lets a process write files of at most so many bytes, as a disk does that is full."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def __call__(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
 
 
 class Dies:
@@ -155,6 +166,20 @@ def test_ctrl_c_in_an_offline_run(kindling, tmp_path):
     assert "Traceback" not in done.err
     assert "--resume" in done.err
     assert sum(kindling(*command, "--resume", "--json").answer["rows"].values()) == 60
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_room_lets_it_go_on(kindling, tmp_path):
+    command = ("curate", queries(tmp_path, 40), "--out", "run")
+    done = Started(*command, cwd=tmp_path, first=SmallFiles(100_000)).finish()
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert "journal.jsonl: the disk is full" in done.err
+    finished = (tmp_path / "run/journal.jsonl").read_bytes().count(b"\n")
+    assert 0 < finished < 40
+    report = kindling(*command, "--resume", "--json").answer
+    assert sum(report["rows"].values()) == 40
+    assert kindling("curate", tmp_path / "queries.txt", "--out", "alone").status == 0
+    assert datasets(tmp_path / "run") == datasets(tmp_path / "alone")
 
 
 def test_a_process_that_works_keeps_the_second_out(kindling, tmp_path, scene):

@@ -1,6 +1,7 @@
 """`kindling judge` end to end: rows and columns as they were, every case judged once, nothing paid twice."""
 
 import csv
+import resource
 import signal
 from decimal import Decimal
 
@@ -150,6 +151,20 @@ def test_after_a_stop_nothing_is_paid_twice(kindling, tmp_path, number):
         assert server.stats()["distinct"] == 30
     assert [row["response"] for row in rows_of(tmp_path / "out.jsonl")] == [row["response"] for row in cases]
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.jsonl", "out.jsonl.ledger.sqlite"]
+
+
+def test_a_full_disk_costs_one_line_and_leaves_nothing_half_written(kindling, tmp_path):
+    write_jsonl(tmp_path / "in.jsonl", rows(40))
+    done = Started(
+        "judge", "in.jsonl", "--out", "out.jsonl", "--judge", "embedded", cwd=tmp_path, first=small_files
+    ).finish()
+    refused(done, "out.jsonl", "cannot be written")
+    assert not [path.name for path in tmp_path.iterdir() if "out.jsonl" in path.name]
+
+
+def small_files():
+    """Let this process write files of at most 4 KB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
 REFUSED = {

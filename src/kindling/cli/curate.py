@@ -32,7 +32,7 @@ def curate(
     examples: Annotated[Path | None, typer.Option(help="Good examples: JSONL with query and response.")] = None,
     column: Annotated[str, typer.Option(help="The column that holds the query.")] = "query",
     limit: Annotated[int | None, typer.Option(help="Take the first N rows of the file.", min=1)] = None,
-    accept: Annotated[int | None, typer.Option(help="Go on until N pairs stand.", min=1)] = None,
+    accept: Annotated[int | None, typer.Option(help="Go on until N queries have a pair.", min=1)] = None,
     max_calls: options.MaxCalls = None,
     max_cost: options.MaxCost = None,
     max_minutes: options.MaxMinutes = None,

@@ -143,8 +143,11 @@ def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFold
         with RowJournal(run.path / "journal.jsonl", key) as journal:
             if request.retry:
                 run.event("retried", rows=journal.forget(("unscored", "failed")))
+            finished_before = len(journal)
             tally, spent = asyncio.run(_run(request, plan, intake, run, journal, quiet=as_json))
-            work = {"work_s": time.monotonic() - started, "work_cpu_s": cpu_seconds() - cpu}
+            work_s = time.monotonic() - started
+            pace = (len(journal) - finished_before) / work_s
+            work = {"work_s": work_s, "work_cpu_s": cpu_seconds() - cpu, "rows_per_s": pace}
             outcomes = heapq.merge(journal.outcomes(tally.last_row), intake.dropped, key=lambda one: one.query.row)
             facts = _card_facts(request, plan)
             settings = plan.pack.settings
@@ -219,7 +222,6 @@ def _report(
         "roles": spent["roles"],
         "this_process": spent["this_process"],
         **work,
-        "rows_per_s": came_in / work["work_s"],
         "peak_memory_mb": peak_memory_mb(),
         "out": str(request.out),
     }

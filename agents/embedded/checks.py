@@ -22,6 +22,7 @@ _SENTENCE = re.compile(r"[。！？!?…\n]+|(?<=[a-z])\.(?=\s|$)")
 _WORDS = re.compile(r"[^\W_]+")
 LONG_CLAUSE = 4
 NEARLY = 2
+LAST = 6
 FRESH = (0.35, 0.45, 0.55, 0.65)  # plain wishes have about a third of letters of their own
 
 
@@ -282,14 +283,19 @@ def parallel(view: View) -> list[str]:
 def own_words(view: View) -> list[str]:
     """Clauses most of whose letters are the text's own: neither stock, nor the topic's name, nor everybody's wishes."""
     own = view.own
-    clauses = (found for found in _WORDS.finditer(view.text) if len(found[0]) > LONG_CLAUSE)
-    return [found[0] for found in clauses if sum(own[found.start() : found.end()]) * 2 >= len(found[0])]
+    found = []
+    for clause in _WORDS.finditer(view.text):
+        letters = {char for place, char in enumerate(clause[0], clause.start()) if own[place]}
+        if len(clause[0]) > LONG_CLAUSE and len(letters) * 2 >= len(clause[0]):
+            found.append(clause[0])
+    return list(dict.fromkeys(found))
 
 
 def fresh(view: View) -> list[str]:
-    """Steps by which the share of the text's own letters exceeds what plain wishes have."""
-    letters = sum(char.isalpha() for char in view.text)
-    share = sum(view.own) / letters if letters else 0.0
+    """Steps by which the share of the text's own among its distinct letters exceeds what plain wishes have."""
+    letters = {char for char in view.text if char.isalpha()}
+    own = {char for char, mine in zip(view.text, view.own, strict=True) if mine}
+    share = len(own) / len(letters) if letters else 0.0
     return [f"{share:.0%}" for step in FRESH if share >= step]
 
 
@@ -331,6 +337,20 @@ def broken(view: View) -> list[str]:
     """A doubled word, a sentence without its end, a bracket without its other half."""
     odd = [pair for pair in _PAIRS if view.text.count(pair[0]) != view.text.count(pair[1])]
     return view.match("doubled") + view.match("dangling") + odd
+
+
+def unfinished(view: View) -> list[str]:
+    """An end in the middle: the lexicon's pattern, or a last clause without a stop unlike all others in length.
+
+    Set phrases and verse go without stops, and their clauses are alike; a request for something short allows the rest.
+    """
+    if found := view.match("unfinished"):
+        return [found[0][-LAST:]]
+    clauses = _WORDS.findall(view.text.strip())
+    short = any(request.high is not None for request in view.reading.requests)
+    if short or len(clauses) < 2 or not view.text.rstrip()[-1:].isalpha() or "\n" in view.text.strip():
+        return []
+    return [] if len(clauses[-1]) in {len(clause) for clause in clauses[:-1]} else [clauses[-1][-LAST:]]
 
 
 def mixed_language(view: View) -> list[str]:
@@ -382,14 +402,14 @@ CHECKS: dict[str, Check] = {
         fits_topic, dwells_on_topic, wrong_topic, off_topic, leans_elsewhere, fits_audience, wrong_audience,
         knows_audience, leans_to_others, addresses, wrong_address, knows_request, register, taboo, slip, contradiction, stray, concrete,
         figurative, parallel, own_words, fresh, personal, cliche, rests_on_cliches, generic, bare, repetition, broken, mixed_language, request_met,
-        request_unmet, too_long, hidden, empty,
+        request_unmet, too_long, hidden, unfinished, empty,
     )
 } | {
     name: _wording(name, group)
     for name, group in (
         ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
         ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"), ("asks", "asks"),
-        ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"), ("unfinished", "unfinished"),
+        ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"),
         ("clumsy", "clumsy"),
     )
 }  # fmt: skip

@@ -6,7 +6,7 @@ itself only what counts `always` (facts, taboos, adverts, attempts to steer it);
 principle mentions does not count, unless `always`: so editing the principles changes the judge.
 
 A critic may also be a chat model, whose aspects are free text: an aspect that names no check weighs the same small
-amount either way. The length of the text is no evidence, and none of the checks looks at it.
+amount either way. Merits do not count beside a flaw that is decisive and counts always. The length of the text is no evidence, and none of the checks looks at it.
 """
 
 import math
@@ -58,7 +58,14 @@ class EmbeddedJudge:
         """The verdict on `case`, from the critics' points or, without any critic, from what the judge finds itself."""
         weighed = self._own(case, debated=bool(critiques)) + self._heard(critiques)
         odds = self._examiner.weights.bias + sum(weight for weight, _ in weighed)
+        if self._beyond_repair(case):
+            odds = self._examiner.weights.bias + sum(weight for weight, _ in weighed if weight < 0)
         return Verdict.of(_probability(odds), self._reason(weighed, odds > 0), self.name, self.template)
+
+    def _beyond_repair(self, case: Case) -> bool:
+        """Whether there is a flaw that no merit outweighs: one that is decisive and counts always."""
+        checks = self._examiner.lexicon.checks
+        return any(checks[one.check].decisive and checks[one.check].always for one in self._examiner.examine(case))
 
     def _own(self, case: Case, *, debated: bool) -> list[tuple[float, Point]]:
         """What the judge finds itself, with weights."""

@@ -5,6 +5,7 @@ readings and case findings are kept for the last few thousand, since the same ca
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,10 +23,12 @@ _WIDE = {
     code: code - 0xFEE0 for span in ((0xFF10, 0xFF1A), (0xFF21, 0xFF3B), (0xFF41, 0xFF5B)) for code in range(*span)
 }
 
+_MATHS = re.compile("[\U0001d400-\U0001d7ff]")
+
 
 def seen(text: str) -> str:
-    """Give the text as a reader sees it: no invisible characters, full-width letters and digits as plain ones."""
-    return _UNSEEN.sub("", text).translate(_WIDE)
+    """Give the text as a reader sees it: no invisible characters; full-width and mathematical letters as plain ones."""
+    return _MATHS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _UNSEEN.sub("", text).translate(_WIDE))
 
 
 @dataclass(frozen=True, slots=True)

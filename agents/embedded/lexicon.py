@@ -113,6 +113,7 @@ class ReadingRules(_Entry):
 
     speaker_before: Words = ()
     speaker_after: Words = ()
+    speaker_alone: Words = ()
     link: Words = ()
     vocative_before: Words = ()
     vocative_after: str = ""

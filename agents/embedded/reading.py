@@ -104,13 +104,20 @@ def _audience(query: str, hearers: list[Hit], manner: str, lexicon: Lexicon) -> 
 
 
 def _speaks(query: str, hit: Hit, place: int, named: list[Hit], lexicon: Lexicon) -> bool:
-    """Whether `hit` is who speaks: only where somebody else is named too."""
-    if len(named) < 2:
-        return False
+    """Whether `hit` is who speaks; the last one named does not if the first does."""
     rest = query[hit.start + len(hit.phrase) :].lstrip()
+    if len(named) < 2:
+        return hit.start == 0 and rest.startswith(lexicon.rules.speaker_alone)
     if place < len(named) - 1 and rest.startswith(lexicon.rules.speaker_before):
         return True
+    if _speaks_first(query, named, lexicon):
+        return False
     return place == len(named) - 1 and rest.startswith(lexicon.rules.speaker_after)
+
+
+def _speaks_first(query: str, named: list[Hit], lexicon: Lexicon) -> bool:
+    first = named[0]
+    return query[first.start + len(first.phrase) :].lstrip().startswith(lexicon.rules.speaker_before)
 
 
 def _joined(query: str, one: Hit, other: Hit, lexicon: Lexicon) -> bool:

@@ -1,8 +1,8 @@
 """`python -m bench.embedded_judge [LABELLED ...] [--fit] [--training FILE] ...`: measure the embedded judge, or fit it.
 
 Measures it on the task's golden set, and on each LABELLED file given by path (none is shipped): accuracy, kappa, AUC,
-the same on length-matched cases, what passes by flaw, and texts a second. With `--fit`, weights are learned first from
-the good examples and the training cases, never from the golden set or LABELLED, and written to `judge.toml` of the pack.
+the same on length-matched cases, what passes by flaw, and texts a second. With `--fit`, weights are learned first, from
+the good examples and the training cases, never from the golden set or LABELLED, and written to the pack's `judge.toml`.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from kindling.agents.retriever import Retriever
 if TYPE_CHECKING:
     from kindling.prompts.library import TaskPack
 
+LEXICON = "lexicon.toml"
 WEIGHTS = "judge.toml"
 
 
@@ -40,7 +41,7 @@ def embedded_cast(pack: "TaskPack", retriever: Retriever, seed: int = 0) -> Cast
 
 def embedded_examiner(pack: "TaskPack") -> Examiner:
     """What the embedded critics, judge and reflector of `pack` share; with learned weights where the pack has some."""
-    lexicon = _lexicon(pack.file("lexicon.toml"))
+    lexicon = _lexicon(pack.file(LEXICON))
     learned = [folder / WEIGHTS for folder in pack.folders if (folder / WEIGHTS).is_file()]
     return Examiner(lexicon, pack.settings.brief_chars, load_weights(learned[0], lexicon) if learned else None)
 

@@ -220,10 +220,11 @@ def register(view: View) -> list[str]:
 
 
 def taboo(view: View) -> list[str]:
-    """Wording that is taboo for a topic asked for, or anywhere."""
+    """Wording that is taboo for a topic asked for, or anywhere, and that no topic asked for allows."""
     allowed = {name for topic in view.reading.topics for name in view.lexicon.topics[topic].allows}
     anywhere = [phrase for name in ("taboos", "mourning") if name not in allowed for phrase in view.distinct(name)]
-    return view.distinct("taboo", view.reading.topics) + anywhere
+    here = {phrase for name in allowed for phrase in view.distinct(name)}
+    return [phrase for phrase in view.distinct("taboo", view.reading.topics) if phrase not in here] + anywhere
 
 
 def slip(view: View) -> list[str]:
@@ -400,16 +401,16 @@ CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         fits_topic, dwells_on_topic, wrong_topic, off_topic, leans_elsewhere, fits_audience, wrong_audience,
-        knows_audience, leans_to_others, addresses, wrong_address, knows_request, register, taboo, slip, contradiction, stray, concrete,
-        figurative, parallel, own_words, fresh, personal, cliche, rests_on_cliches, generic, bare, repetition, broken, mixed_language, request_met,
-        request_unmet, too_long, hidden, unfinished, empty,
+        knows_audience, leans_to_others, addresses, wrong_address, knows_request, register, taboo, slip,
+        contradiction, stray, concrete, figurative, parallel, own_words, fresh, personal, cliche, rests_on_cliches,
+        generic, bare, repetition, broken, mixed_language, request_met, request_unmet, too_long, hidden, unfinished,
+        empty,
     )
 } | {
     name: _wording(name, group)
     for name, group in (
         ("advert", "adverts"), ("begging", "begging"), ("pressure", "pressure"), ("refusal", "refusals"),
         ("placeholder", "placeholders"), ("offscript", "offscript"), ("orders", "orders"), ("asks", "asks"),
-        ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"),
-        ("clumsy", "clumsy"),
+        ("urges", "urges"), ("self_centred", "self_centred"), ("unasked", "unasked"), ("clumsy", "clumsy"),
     )
 }  # fmt: skip

@@ -1,17 +1,19 @@
 """The embedded critics, judge and reflector: the same contracts as the chat models', answered from the lexicon.
 
-A critic reports every finding of its side. The judge adds up weights (`weights.py`): the log-odds of *good* are a bias plus the
-weight of each finding, at most `most` of a kind. In a debate it weighs what the critics said, and finds for
+A critic reports every finding of its side. The judge adds up weights (`weights.py`): the log-odds of *good* are a bias
+plus the weight of each finding, at most `most` of a kind. In a debate it weighs what the critics said, and finds for
 itself only what counts `always` (facts, taboos, adverts, attempts to steer it); alone it finds everything. Whatever no
-principle mentions does not count, unless `always`: so editing the principles changes the judge.
+principle mentions does not count, unless `always`: so editing the principles changes the judge. Merits do not count
+beside a flaw that is decisive and counts always.
 
 A critic may also be a chat model, whose aspects are free text: an aspect that names no check weighs the same small
-amount either way. Merits do not count beside a flaw that is decisive and counts always. The length of the text is no evidence, and none of the checks looks at it.
+amount either way. The length of the text is no evidence, and none of the checks looks at it.
 """
 
 import math
 
 from kindling.agents.embedded.examiner import Examiner, Finding
+from kindling.agents.embedded.lexicon import Lexicon
 from kindling.agents.reflector import settle
 from kindling.records import Case, Critique, Point, Side, Verdict, text_id
 
@@ -47,11 +49,8 @@ class EmbeddedJudge:
     def __init__(self, examiner: Examiner, principles: tuple[str, ...]) -> None:
         checks = examiner.lexicon.checks
         self.template = text_id(*principles, examiner.lexicon.digest, examiner.weights.digest)
-        self.heeded = frozenset(
-            key
-            for key, check in checks.items()
-            if check.always or any(word in principle for principle in principles for word in check.words)
-        )
+        mentioned = {key for principle in principles for key in understood(principle, examiner.lexicon)}
+        self.heeded = frozenset(key for key, check in checks.items() if check.always or key in mentioned)
         self._examiner = examiner
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
@@ -133,6 +132,11 @@ class EmbeddedReflector:
         reasons = (self._examiner.point(found, case.query).reason for found in grounds[:DECIDING])
         join = self._examiner.lexicon.judgement.join
         return settle(first, "good" if label == "good" else "bad", join.join(reasons), self.name, self._template)
+
+
+def understood(principle: str, lexicon: Lexicon) -> tuple[str, ...]:
+    """The checks, by key, that a principle mentions: what the embedded judge makes of it; none if it means nothing."""
+    return tuple(key for key, check in lexicon.checks.items() if any(word in principle for word in check.words))
 
 
 def _probability(odds: float) -> float:

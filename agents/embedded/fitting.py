@@ -87,7 +87,7 @@ def count(examiner: Examiner, texts: Sequence[tuple[str, str]]) -> Floats:
 
 
 def swaps(examiner: Examiner, cases: Sequence[LabelledCase], seed: int) -> list[tuple[LabelledCase, str]]:
-    """Good cases, each with a query that the text cannot be for, and whose verifiable requests it meets all the same."""
+    """Good cases, each with a query that the text cannot be for, though it meets what can be verified of it."""
     rng = random.Random(seed)  # noqa: S311 - a reproducible draw, no secret
     good = [case for case in cases if case.label == "good"]
     readings = {case.query: examiner.read(case.query) for case in good}

@@ -22,7 +22,7 @@ class _Entry(BaseModel):
 
 
 class Scale(_Entry):
-    """Numbers that have names. The first group of `pattern` is a number; `names` gives each name its lowest and highest."""
+    """Numbers that have names: the first group of `pattern` is one, `names` gives each name its lowest and highest."""
 
     pattern: str
     names: dict[str, tuple[int, int]] = Field(default_factory=dict)

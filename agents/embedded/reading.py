@@ -81,22 +81,20 @@ def _audience(query: str, hearers: list[Hit], manner: str, lexicon: Lexicon) -> 
 
     `manner` is the topic's register, for queries that leave open whom they address.
     """
-    hearers = [
+    groups = [
         one
-        for one, other in pairwise([*hearers, None])
-        if other is None or not (lexicon.audiences[one.owner].group and _joined(query, one, other, lexicon))
+        for one, other in pairwise(hearers)
+        if lexicon.audiences[one.owner].group and _joined(query, one, other, lexicon)
     ]
+    hearers = [hit for hit in hearers if hit not in groups]
     if any(_joined(query, one, other, lexicon) for one, other in pairwise(hearers)):
         last = lexicon.audiences[hearers[-1].owner].manner
         return None, "", last if last in lexicon.outranking else manner
     if hearers:
         chosen = next((hit for hit in hearers if not lexicon.audiences[hit.owner].vague), hearers[0])
         entry = lexicon.audiences[chosen.owner]
-        return (
-            chosen.owner,
-            chosen.phrase,
-            manner if entry.vague and entry.manner == lexicon.default_register else entry.manner,
-        )
+        left_open = entry.vague and entry.manner == lexicon.default_register
+        return chosen.owner, chosen.phrase, manner if left_open else entry.manner
     for pattern, audience in lexicon.audience_patterns:
         if pattern.search(query):
             return audience, "", lexicon.audiences[audience].manner

@@ -99,6 +99,8 @@ def render(
 def check(task: Task = None, config: options.ConfigFile = None, json: options.Json = False) -> None:
     """Check every template; exit status 1 if anything is wrong, with file and line of each finding.
 
+    If all is well, say which principles the embedded judge understands, and by which of its checks.
+
     [bold]Example[/bold]
 
     kindling prompts check
@@ -115,7 +117,24 @@ def check(task: Task = None, config: options.ConfigFile = None, json: options.Js
             typer.echo(str(one))
         if not findings:
             typer.echo(f"{pack.name}: {len(pack.roles())} templates and {len(pack.principles())} principles, all well")
+            for line in _understood(pack):
+                typer.echo(line)
     raise typer.Exit(1 if findings else 0)
+
+
+def _understood(pack: "TaskPack") -> list[str]:
+    """Say of each principle which checks of the embedded judge it calls upon; nothing for a pack without a lexicon."""
+    from kindling.agents.embedded.cast import LEXICON, embedded_examiner
+    from kindling.agents.embedded.debate import understood
+
+    if not any((folder / LEXICON).is_file() for folder in pack.folders):
+        return []
+    lexicon = embedded_examiner(pack).lexicon
+    found = {principle: understood(principle, lexicon) for principle in pack.principles()}
+    return [
+        f"{principle}\n  understood by the embedded judge: {'yes (' + ', '.join(keys) + ')' if keys else 'no'}"
+        for principle, keys in found.items()
+    ]
 
 
 @app.command()

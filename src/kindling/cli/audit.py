@@ -93,9 +93,9 @@ def _show(result: "Audit", repairs: list["Repair"]) -> None:
     from kindling.cli.console import out, plain
 
     for data in result.datasets:
-        title = f"{plain(data.name)}: {len(data.rows):,} rows ({data.kind})"
-        table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-        table.add_column("")
+        out.print(f"{plain(data.name)}: {len(data.rows):,} rows ({data.kind})", style="bold")
+        table = Table(show_edge=False, pad_edge=False)
+        table.add_column("", no_wrap=True)
         table.add_column("check", no_wrap=True)
         table.add_column("count", justify="right", no_wrap=True)
         table.add_column("found", overflow="fold")
@@ -104,14 +104,14 @@ def _show(result: "Audit", repairs: list["Repair"]) -> None:
                 severity = Text(finding.severity, style=_STYLES[finding.severity])
                 count = f"{finding.count:,}" if finding.rows else ""
                 table.add_row(severity, finding.check, count, plain(_words(finding)))
-        out.print(table, "", highlight=False)
+        out.print(table, "", soft_wrap=False)
     by_severity = Counter(finding.severity for finding in result.findings)
     marks = (Text(f"{by_severity[severity]} {severity}", style=style) for severity, style in _STYLES.items())
     out.print(Text("Findings: ") + Text(", ").join(marks))
     for done in repairs:
         why = ", ".join(f"{check} {count:,}" for check, count in done.why.items()) or "none, no certain defect"
-        out.print(f"{plain(done.out)}: kept {done.kept:,} of {done.of:,} rows; gone: {why}", highlight=False)
-        out.print(f"  what went stands in {plain(done.removed)}", highlight=False)
+        out.print(f"{plain(done.out)}: kept {done.kept:,} of {done.of:,} rows; gone: {why}")
+        out.print(f"  what went stands in {plain(done.removed)}")
 
 
 def _words(finding: "Finding") -> str:

@@ -48,7 +48,7 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
         "Attacks", ("family", "fooled", "trials", "unscored", "worst"), [_family(one) for one in found.attacks]
     )
     if found.unscored.reasons:
-        console.table("Why unscored", ("reason", "cases"), list(found.unscored.reasons.items()))
+        console.table("Why unscored", ("cases", "reason"), [(n, why) for why, n in found.unscored.reasons.items()])
     steady, cost = found.steadiness, certificate.cost
     console.out.print(f"steady: {steady.repeats} verdicts on {steady.cases:,} cases; {_spread(steady.score_sd)}")
     console.out.print(f"order of two texts: {steady.order}")
@@ -57,14 +57,16 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
         f"({cost.recalled:.0%} from the ledger), "
         f"{cost.prompt_tokens:,.0f} + {cost.completion_tokens:,.0f} tokens, cost {cost.money:.4f}"
     )
-    console.out.print(f"judge {card.name} {card.model or '(no model)'}, template {card.template or 'none'}")
+    console.out.print(f"judge {card.name} {card.model or '(no model)'}, template {card.template[:16] or 'none'}")
     console.out.print(f"on {data.file}: {data.cases:,} cases, {data.good:,} good, {data.queries:,} queries → {out}")
     said = "passed" if certificate.passed else f"FAILED: {', '.join(certificate.failed)}"
     console.out.print(said, style="bold green" if certificate.passed else "bold red", highlight=False)
 
 
 def _row(line: Line) -> tuple[Any, ...]:
-    return line.name, str(line.estimate), f"{_SIGNS[line.wants]} {line.limit:g}", _PASSED[line.passed], line.note
+    # which attacks did it stands in the table of attacks
+    note = "" if line.name.startswith("attack: ") else line.note
+    return line.name, str(line.estimate), f"{_SIGNS[line.wants]} {line.limit:g}", _PASSED[line.passed], note
 
 
 def _agreement(title: str, judge: Agreement, beside: dict[str, Agreement]) -> None:
@@ -78,7 +80,8 @@ def _agreement(title: str, judge: Agreement, beside: dict[str, Agreement]) -> No
 
 
 def _family(one: Family) -> tuple[Any, ...]:
-    worst = ", ".join(f"{count.attack} {count.fooled}/{count.trials}" for count in one.worst)
+    attacks = ((count.attack.removeprefix(f"{one.family}."), count) for count in one.worst)
+    worst = ", ".join(f"{name} {count.fooled}/{count.trials}" for name, count in attacks)
     return one.family, one.fooled, one.trials, one.unscored, worst
 
 

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 # rich measures by display width, so Chinese cells align
-out = Console(markup=False, emoji=False)
-err = Console(stderr=True, markup=False, emoji=False)
+# a line outside a table is never folded: it may hold a path that somebody copies
+out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+err = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 _COMMANDS = dict.fromkeys(
     (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd"
@@ -51,15 +52,22 @@ def progress(title: str, total: int, *, quiet: bool = False) -> Iterator[Advance
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """A table on standard output; columns whose cells are all numbers are right-aligned, `Text` keeps its style."""
-    out.print(plain(title), style="bold", highlight=False)
+    """A table on standard output; none if it has no rows.
+
+    Columns whose cells are all numbers are right-aligned, `Text` keeps its style. Only the last column is folded where
+    the terminal is narrow, so what is left of it must be short.
+    """
+    if not rows:
+        return
+    out.print(plain(title), style="bold")
     made = Table(show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
         numeric = all(isinstance(row[index], int | float) for row in rows)
-        made.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        last = index == len(columns) - 1
+        made.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=not last)
     for row in rows:
         made.add_row(*map(_cell, row))
-    out.print(made)
+    out.print(made, soft_wrap=False)
     out.print()
 
 
@@ -71,7 +79,7 @@ def _cell(value: Any) -> str | Text:
 
 def note(text: str) -> None:
     """One line for people, on standard error."""
-    err.print(plain(text), highlight=False, soft_wrap=True)
+    err.print(plain(text))
 
 
 def answer(data: Any) -> None:

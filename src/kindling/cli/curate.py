@@ -31,7 +31,7 @@ def curate(
     ] = None,
     examples: Annotated[Path | None, typer.Option(help="Good examples: JSONL with query and response.")] = None,
     column: Annotated[str, typer.Option(help="The column that holds the query.")] = "query",
-    limit: Annotated[int | None, typer.Option(help="Take the first N rows of the file.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Take the first N rows of the file.", min=1, max=2**63 - 1)] = None,
     accept: Annotated[int | None, typer.Option(help="Go on until N queries have a pair.", min=1)] = None,
     max_calls: options.MaxCalls = None,
     max_cost: options.MaxCost = None,

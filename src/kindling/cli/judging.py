@@ -155,5 +155,5 @@ def _sum_up(request: Request, judged: list[Verdict], spent: dict[str, Any], as_j
         return
     console.table("Verdicts", ("verdict", "rows"), sorted(labels.items()))
     if why:
-        console.table("Why unscored", ("reason", "rows"), list(why.most_common(10)))
+        console.table("Why unscored", ("rows", "reason"), [(n, reason) for reason, n in why.most_common(10)])
     console.out.print(f"{len(judged):,} rows, {spent['calls']:,} calls, cost {spent['cost']:.4f} → {request.out}")

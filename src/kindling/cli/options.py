@@ -13,7 +13,8 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Set one value of the configuration; may be repeated."),
 ]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.")]
+# what numpy and scikit-learn take as a seed; repeats add small numbers to it
+Seed = Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0, max=2**31 - 1)]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output, for scripts.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out; start it if there is none.")]
 Retry = Annotated[

@@ -187,7 +187,7 @@ async def test_a_missing_key_an_embedded_role_and_a_closed_port_are_told_in_one_
     async with scripted_models(closed, tmp_path / "a.sqlite", endpoint={"api_key_env": "SCRIPTED_KEY"}) as play:
         with pytest.raises(ConfigError, match="export SCRIPTED_KEY"):
             play.models.role("judge")
-    async with scripted_models(closed, tmp_path / "b.sqlite", role={"endpoint": "embedded"}) as play:
+    async with scripted_models(closed, tmp_path / "b.sqlite", role={"endpoint": "embedded", "model": ""}) as play:
         with pytest.raises(ConfigError, match=r"\[roles.judge\]"):
             play.models.role("judge")
     async with scripted_models(closed, tmp_path / "c.sqlite", endpoint={"retries": 0}) as play:

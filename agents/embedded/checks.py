@@ -10,6 +10,7 @@ Some compare the text with the query (topic, audience, register, facts), the oth
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from kindling.agents.embedded.lexicon import Hits, Lexicon
@@ -26,7 +27,7 @@ LAST = 6
 FRESH = (0.35, 0.45, 0.55, 0.65)  # plain wishes have about a third of letters of their own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """A query and what it asks, a response and its scan. `text` is without its hidden characters, `raw` has them."""
 
@@ -57,13 +58,7 @@ class View:
         compiled = self.lexicon.patterns.get(pattern)
         return list(dict.fromkeys(found[0] for found in compiled.finditer(self.text))) if compiled else []
 
-    @property
-    def understood(self) -> list[str]:
-        """The words of the query that the reading rests on."""
-        hits = self.lexicon.query_scanner.scan(self.query)
-        return [hit.phrase for group in hits.values() for hit in group]
-
-    @property
+    @cached_property
     def own(self) -> list[bool]:
         """For each character, whether it is a letter outside of stock phrases, the topic's marks and plain wishes."""
         stock = {
@@ -204,7 +199,7 @@ def wrong_address(view: View) -> list[str]:
 def knows_request(view: View) -> list[str]:
     """Pairs of letters of the request that come back, other than the words by which it is understood."""
     query = view.query
-    for known in view.understood:
+    for known in view.reading.cues:
         query = query.replace(known, " ")
     pairs = (one + other for one, other in pairwise(query) if one.isalpha() and other.isalpha() and not one.isascii())
     return [pair for pair in dict.fromkeys(pairs) if pair in view.text]

@@ -16,7 +16,8 @@ from kindling.agents.requests import Request, parse
 class Reading:
     """What a query asks for. `topics` has the main one first; `audience` is None where nobody certain is addressed.
 
-    `known` is whether a cue said the topic, or it is the default; `called` is how the query names the audience.
+    `known` is whether a cue said the topic, or it is the default; `called` is how the query names the audience, `cues`
+    are all words that the reading rests on.
     """
 
     topics: tuple[str, ...]
@@ -26,6 +27,7 @@ class Reading:
     called: str
     register: str
     requests: tuple[Request, ...]
+    cues: tuple[str, ...]
 
     @property
     def topic(self) -> str:
@@ -54,6 +56,7 @@ def read(query: str, lexicon: Lexicon, brief_chars: int) -> Reading:
         called,
         register,
         parse(query, brief_chars),
+        tuple(hit.phrase for group in hits.values() for hit in group),
     )
 
 

@@ -260,7 +260,8 @@ def _open_ledger(file: Path) -> Iterator["Ledger"]:
     finally:
         empty = new and not ledger.totals()
         ledger.close()
-        if empty:
+        # SQLite takes the write-ahead log away with the last connection: if it is there, another process is at work
+        if empty and not file.with_name(f"{file.name}-wal").exists():
             file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,43 @@
+"""Casting: names become agents, and no paid answer is thrown away with an empty ledger."""
+
+import pytest
+
+from kindling.agents.calls import Answer
+from kindling.agents.ledger import Ledger, Paid
+from kindling.cli.casting import _open_ledger, plan_cast
+from kindling.config import Config
+from kindling.errors import ConfigError, InputError
+
+
+def test_a_new_ledger_into_which_nothing_was_paid_leaves_no_file(tmp_path):
+    with _open_ledger(tmp_path / "ledger.sqlite"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_that_another_process_has_open_is_never_deleted(tmp_path):
+    with _open_ledger(tmp_path / "ledger.sqlite"):
+        other = Ledger(tmp_path / "ledger.sqlite")
+    other.put("key", "judge", "model", Paid(Answer("paid"), 0.5, 0.1))
+    other.close()
+    again = Ledger(tmp_path / "ledger.sqlite")
+    assert again.get("key") == Answer("paid")
+    again.close()
+
+
+@pytest.mark.parametrize("judge", ["gpt", "debate:x", "lexical", "lexical:", "file:x", ""])
+def test_an_unknown_judge_is_refused_by_name(judge):
+    with pytest.raises(ConfigError, match="unknown judge"):
+        plan_cast(Config(), judge)
+
+
+def test_a_learned_judge_must_be_there_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="none.npz"):
+        plan_cast(Config(), f"lexical:{tmp_path}/none.npz")
+
+
+def test_asking_for_models_that_are_not_configured_is_an_error():
+    with pytest.raises(ConfigError, match="--judge llm"):
+        plan_cast(Config(), "llm")
+    with pytest.raises(ConfigError, match="--source llm"):
+        plan_cast(Config(), "debate", "llm")

@@ -32,7 +32,7 @@ def test_an_unknown_judge_is_refused_by_name(judge):
 
 
 def test_a_learned_judge_must_be_there_before_anything_is_written(tmp_path):
-    with pytest.raises(InputError, match="none.npz"):
+    with pytest.raises(InputError, match=r"none\.npz"):
         plan_cast(Config(), f"lexical:{tmp_path}/none.npz")
 
 

@@ -23,13 +23,17 @@ from kindling.tables import atomic_file, write_jsonl, write_parquet
 
 @dataclass(slots=True)
 class Datasets:
-    """The rows of the datasets and the counts of what became of every input row."""
+    """The rows of the datasets and the counts of what became of every input row.
+
+    `troubles` counts why verdicts are unscored and rows failed.
+    """
 
     pairs: list[dict[str, Any]] = field(default_factory=list)
     sft: list[dict[str, Any]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
     texts: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> Outcome:
@@ -37,6 +41,10 @@ class Datasets:
         self.statuses[outcome.status] += 1
         self.reasons[outcome.status, outcome.reason] += 1
         self.verdicts.update(one.verdict.label or "unscored" for one in outcome.judgements)
+        self.troubles.update(one.verdict.unscored for one in outcome.judgements if one.verdict.unscored)
+        if outcome.status == "failed":
+            # what befell the first candidate speaks for the row; records.jsonl has all of it
+            self.troubles[outcome.detail.partition("; ")[0]] += 1
         for pair in outcome.pairs:
             self.pairs.append(preference_row(pair))
             self.texts.append((pair.chosen, pair.rejected))

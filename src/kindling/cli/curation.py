@@ -11,12 +11,14 @@ import logging
 import time
 import traceback
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from kindling.agents.ledger import Ledger
 from kindling.agents.retriever import corpus_file
 from kindling.cli import casting, console, curated
 from kindling.config import Config
@@ -30,6 +32,7 @@ from kindling.runs import RunFolder, cpu_seconds, open_run, peak_memory_mb, vers
 from kindling.tables import read_rows
 
 INTERRUPTED = 130
+TROUBLES = 10  # the most frequent ones are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,13 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
 
 def _anything_done(folder: Path) -> bool:
     """Whether a run got as far as a paid answer or a finished row."""
-    journal = folder / "journal.jsonl"
-    return (folder / "ledger.sqlite").exists() or (journal.exists() and journal.stat().st_size > 0)
+    journal, ledger = folder / "journal.jsonl", folder / "ledger.sqlite"
+    if journal.exists() and journal.stat().st_size > 0:
+        return True
+    if not ledger.exists():
+        return False
+    with closing(Ledger(ledger)) as paid:
+        return bool(paid.totals())
 
 
 def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
@@ -213,6 +221,7 @@ def _report(
         "rows": {status: count for status, count in sorted(rows.items()) if count},
         "reasons": [{"status": status, "reason": why, "rows": n} for (status, why), n in sorted(reasons.items())],
         "verdicts": dict(sorted(datasets.verdicts.items())),
+        "troubles": dict(datasets.troubles.most_common(TROUBLES)),
         "pairs": len(datasets.pairs),
         "sft": len(datasets.sft),
         "length_bias": datasets.bias(),
@@ -267,11 +276,13 @@ def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) 
     """The tables at the end of a run."""
     came_in = sum(report["rows"].values())
     rows = [(one["status"], one["reason"], one["rows"]) for one in report["reasons"]]
-    console.table(f"What became of {came_in:,} rows", ("status", "reason", "rows"), rows)
+    console.table(f"What became of {_many(came_in, 'row')}", ("status", "reason", "rows"), rows)
     console.table("Verdicts on the candidates", ("verdict", "texts"), list(report["verdicts"].items()))
+    console.table("Why unscored or failed", ("times", "reason"), [(n, why) for why, n in report["troubles"].items()])
+    also = {name: " (also .parquet)" if report[name] else "" for name in ("pairs", "sft")}
     files = [
-        ("pairs.jsonl", f"{report['pairs']:,} preference pairs (also .parquet)"),
-        ("sft.jsonl", f"{report['sft']:,} best good responses (also .parquet)"),
+        ("pairs.jsonl", f"{_many(report['pairs'], 'preference pair')}{also['pairs']}"),
+        ("sft.jsonl", f"{_many(report['sft'], 'best good response')}{also['sft']}"),
         ("records.jsonl", "every row with every candidate and its debate"),
         ("README.md", "the dataset card"),
     ]
@@ -280,14 +291,37 @@ def _show(request: Request, report: dict[str, Any], datasets: curated.Datasets) 
     if bias is not None:
         interval = f"{bias.low:.1%} to {bias.high:.1%}"
         words = f"The longer text is the chosen one in {bias.longer_chosen:.1%} of the pairs ({interval})"
-        said, style = (words, None) if bias.acceptable else (f"{words}: length decides too much here", "bold red")
-        console.out.print(said, style=style)
+        if bias.acceptable:
+            console.out.print(words)
+        elif bias.low <= 0.5 <= bias.high:
+            console.out.print(f"{words}: too few pairs to tell", style="yellow")
+        else:
+            console.out.print(f"{words}: length decides too much here", style="bold red")
     pace = f"{console.duration(report['work_s'])}, {report['rows_per_s']:.1f} rows/s"
     console.out.print(f"{pace}, {report['calls']:,} calls in all, cost {report['cost']:.4f}")
     for line in (report["this_process"] or {}).get("notes", ()):
         console.note(f"note: {line}")
-    if report["rows"].get("pending"):
-        console.note(f"{report['rows']['pending']:,} rows are pending: the same command with --resume goes on")
+    _say_how_to_go_on(request, report)
+
+
+def _say_how_to_go_on(request: Request, report: dict[str, Any]) -> None:
+    """One line for each kind of row that another run could do something about."""
+    pending = {one["reason"]: one["rows"] for one in report["reasons"] if one["status"] == "pending"}
+    rows = report["rows"]
+    if "stopped" in pending:
+        console.note(f"{_many(pending['stopped'], 'row')} pending: the same command with --resume goes on")
+    if "budget" in pending:
+        console.note(f"{_many(pending['budget'], 'row')} pending: --resume with a larger budget goes on")
+    again = rows.get("unscored", 0) + rows.get("failed", 0)
+    if again:
+        console.note(f"{_many(again, 'row')} unscored or failed: --resume --retry runs them again")
+    accepted = rows.get("accepted", 0)
+    if request.accept and accepted < request.accept and not pending:
+        console.note(f"accepted {accepted:,} of the {request.accept:,} wanted: the file has no more rows")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 class _EventHandler(logging.Handler):

@@ -61,6 +61,7 @@ def test_a_finished_run_asks_for_nothing_when_it_is_resumed(kindling, tmp_path):
     assert (tmp_path / PAIRS).read_bytes() == pairs
     assert (again["rows"], again["calls"]) == (first["rows"], first["calls"])
     assert again["cost"] == pytest.approx(first["cost"])
+    assert again["rows_per_s"] == 0, "finished rows were worked on again"
 
 
 @pytest.mark.parametrize(

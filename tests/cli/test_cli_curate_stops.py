@@ -14,7 +14,7 @@ import pytest
 from tests.cli.running import Started, project, queries, rows_of, serve
 from tests.scripted_server import Script
 
-ROWS, CANDIDATES, IN_FLIGHT = 16, 2, 6
+ROWS, CANDIDATES, IN_FLIGHT = 12, 2, 6
 DATASETS = ("pairs.jsonl", "sft.jsonl", "records.jsonl", "pairs.parquet", "sft.parquet")
 SETTINGS = ("--candidates", CANDIDATES, "--out", "run", "--seed", 5)
 

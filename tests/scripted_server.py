@@ -250,7 +250,11 @@ async def _serve(script: Script, port: int) -> None:
 
 def main() -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.scripted_server")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.scripted_server",
+        description="A scripted OpenAI-compatible server on 127.0.0.1; prints its port.",
+        epilog=f"A role is known by its name in the model's: {', '.join(ROLES)}. Other models write text.",
+    )
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)

@@ -207,12 +207,15 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
     if path is not None or file.exists():
         try:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
             raise ConfigError(f"{file}: cannot be read: {error}") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{file}: not TOML: {error}") from error
     for override in overrides:
         _apply(data, override)
+    _refuse_huge_numbers(file, data)
     if "root" in data:
         raise ConfigError(f"{file}: root: is the folder of this file and cannot be set")
     try:
@@ -220,8 +223,18 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        unknown = first["type"] == "extra_forbidden"
+        message = "no such setting" if unknown else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{file}: {where}: {message}" if where else f"{file}: {message}") from error
+
+
+def _refuse_huge_numbers(file: Path, data: dict[str, Any], section: str = "") -> None:
+    """Refuse what TOML forbids and Python's reader takes: it could not be written into a run.json."""
+    for name, value in data.items():
+        if isinstance(value, dict):
+            _refuse_huge_numbers(file, value, f"{section}{name}.")
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{file}: {section}{name}: a number in TOML has at most 64 bits")
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

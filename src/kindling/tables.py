@@ -4,6 +4,7 @@ A reader returns plain dicts in file order and raises `InputError` in one line (
 A writer writes beside its target and renames, so that a reader sees the old file or the new one, never half of one.
 """
 
+import codecs
 import csv
 import os
 import tempfile
@@ -38,17 +39,18 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     if kind not in FORMATS:
         raise InputError(f"{path}: unknown kind of file {kind!r}; kindling reads {', '.join(FORMATS)}")
     if kind == ".txt" and text_column is None:
-        raise InputError(f"{path}: a .txt file has no columns; give a .jsonl, .csv or .parquet with {', '.join(needs)}")
+        wanted = f" with {', '.join(needs)}" if needs else ""
+        raise InputError(f"{path}: a .txt file has no columns; give a .jsonl, .csv or .parquet{wanted}")
     try:
         rows = _READERS[kind](path, text_column or "")
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not UTF-8 (byte {error.start}); convert it, e.g. iconv -f GB18030 -t UTF-8"
-        ) from error
+        likely = "UTF-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "GB18030"
+        said = f"{path}: not UTF-8 (byte {error.start}); convert it, e.g. iconv -f {likely} -t UTF-8"
+        raise InputError(said) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not rows:
-        raise InputError(f"{path}: the file is empty")
+        raise InputError(f"{path}: the file has no rows")
     for number, row in enumerate(rows, 1):
         missing = [name for name in needs if name not in row]
         if missing:

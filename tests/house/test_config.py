@@ -56,7 +56,8 @@ def test_extra_fields_that_endpoints_know_are_taken(tmp_path):
         (f"{ENDPOINT}[roles.judge]\nendpoint = 'main'\n", "roles.judge: endpoint 'main' is set but no model"),
         (f"{ROLE}[roles.positive]\nendpoint = 'main'\nmodel = 'm'\nvotes = 3\n", "roles.positive: votes"),
         ("[roles.juge]\nmodel = 'm'\n", "juge"),
-        ("[curate]\ncandidate = 4\n", "curate.candidate"),
+        ("[curate]\ncandidate = 4\n", "curate.candidate: no such setting"),
+        (f"[curate]\nmax_query_chars = {2**63}\n", "curate.max_query_chars: a number in TOML has at most 64 bits"),
         ("root = '/elsewhere'\n", "root"),
     ],
 )

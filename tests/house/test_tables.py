@@ -24,17 +24,19 @@ def test_a_text_file_has_one_value_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.jsonl", b"", "empty"),
+        ("a.jsonl", b"", "no rows"),
+        ("a.csv", b"query\n", "no rows"),
         ("a.jsonl", b'{"query": 1}\n{"query"', "line 2: not JSON"),
         ("a.jsonl", b"[1]\n", "line 1: not a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n', r"row 1: no column 'query' \(there: text\)"),
         ("a.csv", b"text\nx\n", "no column 'query'"),
         ("a.csv", b"query\na,b\n", "row 1: more fields"),
-        ("a.csv", b"", "empty"),
+        ("a.csv", b"", "no rows"),
         ("a.parquet", b"not parquet", "not Parquet"),
-        ("a.jsonl", "生日".encode("gb18030"), "not UTF-8"),
+        ("a.jsonl", "生日".encode("gb18030"), "not UTF-8 .* -f GB18030"),
+        ("a.csv", "query\n生日".encode("utf-16"), "not UTF-8 .* -f UTF-16"),
         ("a.xlsx", b"x", "unknown kind"),
-        ("a.txt", b"x", "has no columns"),
+        ("a.txt", b"x", "has no columns; .* with query"),
     ],
 )
 def test_every_defect_is_one_line_that_names_the_file(tmp_path, name, content, says):

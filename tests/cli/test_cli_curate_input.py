@@ -31,10 +31,10 @@ def refused(done, *words):
 
 FILES = {
     "missing.txt": (None, ["missing.txt", "no such file"]),
-    "empty.txt": (b"", ["empty.txt", "empty"]),
-    "empty.csv": (b"", ["empty.csv", "empty"]),
-    "header.csv": (b"query\n", ["header.csv", "empty"]),
-    "blank.jsonl": (b"\n\n", ["blank.jsonl", "empty"]),
+    "empty.txt": (b"", ["empty.txt", "the file"]),
+    "empty.csv": (b"", ["empty.csv", "the file"]),
+    "header.csv": (b"query\n", ["header.csv", "the file"]),
+    "blank.jsonl": (b"\n\n", ["blank.jsonl", "the file"]),
     "empty.parquet": (b"", ["empty.parquet", "not Parquet"]),
     "gbk.txt": ("给老师的祝福\n".encode("gb18030"), ["gbk.txt", "not UTF-8", "iconv"]),
     "gbk.csv": ("query\n给老师的祝福\n".encode("gb18030"), ["gbk.csv", "not UTF-8"]),

@@ -170,7 +170,7 @@ def small_files():
 REFUSED = {
     "an output that is there": ({"out.jsonl": b"precious"}, ["out.jsonl", "exists already"]),
     "a missing file": ({"in.jsonl": None}, ["in.jsonl", "no such file"]),
-    "an empty file": ({"in.jsonl": b""}, ["in.jsonl", "empty"]),
+    "an empty file": ({"in.jsonl": b""}, ["in.jsonl", "the file"]),
     "no response": ({"in.jsonl": b'{"query": "a"}\n'}, ["in.jsonl", "no column 'response'"]),
     "a verdict that is there": (
         {"in.jsonl": b'{"query": "a", "response": "b"}\n{"query": "a", "response": "b", "score": 1}\n'},

@@ -141,11 +141,13 @@ def _suspects(file: Styled, scores: Floats, top: int) -> Finding:
         limit = np.array([given[file.good == 0].mean(), given[file.good == 1].mean()])[1 - file.good]
         texts = list(file.data.texts)
     suspect = np.flatnonzero(1 - given >= limit)
+    if not len(suspect):
+        return Finding("likely_wrong_label", "note", file.data.name, "style contradicts no label")
     worst = suspect[np.argsort(given[suspect], kind="stable")][:top]
     shown = ((texts[at].row, f"({texts[at].label}, p = {given[at]:.3f}) {texts[at].text}") for at in worst)
     return Finding(
         "likely_wrong_label",
-        "warning" if len(suspect) else "note",
+        "warning",
         file.data.name,
         "labels that style, which is no judge of quality, contradicts: look at them, worst first",
         len(suspect),

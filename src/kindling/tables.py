@@ -50,7 +50,7 @@ def read_rows(path: Path, needs: tuple[str, ...], text_column: str | None = None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not rows:
-        raise InputError(f"{path}: the file has no rows")
+        raise InputError(f"{path}: the file is empty: no rows")
     for number, row in enumerate(rows, 1):
         missing = [name for name in needs if name not in row]
         if missing:

@@ -22,7 +22,7 @@ def fit_judge(
         Path,
         typer.Argument(help="Pairs (query or prompt, chosen, rejected) or cases (query, response, label)."),
     ],
-    out: Annotated[Path, typer.Option(help="The file to write; must not exist.")],
+    out: Annotated[Path, typer.Option(help="The judge to write, .npz; must not exist.")],
     seed: options.Seed = 0,
     json: options.Json = False,
 ) -> None:
@@ -41,6 +41,8 @@ def fit_judge(
     from kindling.cli import console
     from kindling.errors import InputError
 
+    if out.suffix != ".npz":
+        raise InputError(f"{out}: --out names a .npz file")
     if out.exists():
         raise InputError(f"{out}: exists already; choose another file")
     if not out.parent.is_dir():

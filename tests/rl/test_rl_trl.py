@@ -20,10 +20,11 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def offline():
-    """Before the libraries are imported: they read it then."""
+def offline(tmp_path_factory):
+    """No model hub, no cache outside the tests' folder; set before the libraries are imported, which read it then."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
         yield
 
 

@@ -24,8 +24,10 @@ class RecordedGenerator:
             self._responses[request_key(row["query"])].append(row["response"])
 
     async def generate(self, query: Query, examples: tuple[Example, ...], index: int) -> Candidate:
-        """The response at place `index` to this query. Raises `CallError` if the file has fewer."""
+        """The response at place `index` to this query. Raises `CallError` if the file has fewer, or it is blank."""
         responses = self._responses.get(request_key(query.text), [])
         if index >= len(responses):
             raise CallError(f"{self.name} has {len(responses)} responses to this query")
+        if not responses[index].strip():
+            raise CallError(f"{self.name}: response {index + 1} to this query is blank")
         return Candidate(responses[index], self.name, index)

@@ -52,7 +52,7 @@ def _root(
 
 
 def main() -> None:
-    """The `kindling` command. Exit status: 0 done, 1 the answer is no, 2 bad input, 130 interrupted."""
+    """The `kindling` command. Exit status: 0 done, 1 the answer is no, 2 bad input, 3 out of budget, 130 Ctrl-C."""
     try:
         app()
     except UsageError as error:

@@ -101,7 +101,8 @@ def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
 def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
     """What defines the run: a resume with anything else here is another run."""
     config = request.config
-    roles = {role: config.role(role).model_dump(mode="json") for role in plan.paid}
+    prices = {"price_in", "price_out"}  # they shape no row
+    roles = {role: config.role(role).model_dump(mode="json", exclude=prices) for role in plan.paid}
     endpoints = {config.role(role).endpoint for role in plan.paid}
     retriever = config.retriever.model_dump(mode="json")
     responses = casting.responses_from(plan.source)

@@ -168,6 +168,8 @@ class Ledger:
         if flight is None:
             flight = self._flights[key] = Flight()
             flight.task = asyncio.create_task(self._fly(key, role, call.model, flight, pay))
+            # when every waiter has left, nobody else looks at how it ended, and asyncio would print that
+            flight.task.add_done_callback(lambda task: task.cancelled() or task.exception())
         assert flight.task is not None
         flight.waiters += 1
         try:

@@ -11,8 +11,8 @@ Answers are paid even when they cannot be used, so they are stored as they are; 
 (`structured`, `generator`).
 
 What fails: a status that no retry can mend is a `CallError` at once; 401 and 403 are a `ConfigError` that names the
-variable of the key, since no other call would fare better; so is an endpoint that was never reached, and 404 before a
-first answer. Nothing here is streamed.
+variable of the key, since no other call would fare better; so is an endpoint that was never reached or is gone, and
+404 before a first answer. Nothing here is streamed.
 """
 
 import asyncio
@@ -40,6 +40,8 @@ from kindling.errors import BudgetSpent, CallError, ConfigError
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+# so many calls in a row that find nobody at the address mean that the server is gone for all rows
+LOST_CALLS = 8
 # a wrong header must not stop a run for a day
 LONGEST_PAUSE_S = 600.0
 
@@ -52,6 +54,7 @@ class Server:
         self.endpoint = endpoint
         self.gate = Gate(endpoint.max_in_flight)
         self.reached = False
+        self.lost = 0  # calls in a row that were given up because nothing answered at the address
         self.client = Completions(session, endpoint.base_url, SecretStr(api_key(name, endpoint)), endpoint.timeout_s)
         self.dialects: dict[str, Dialect] = {}
 
@@ -144,6 +147,7 @@ class ChatModel:
         finally:
             self.lane.release(seconds=seconds, congested=congested)
         self._server.reached = True
+        self._server.lost = 0
         answer = _answer(message)
         cost = self._cost(answer.prompt_tokens, answer.completion_tokens)
         self._budget.settle(expected, cost)
@@ -184,7 +188,8 @@ class ChatModel:
             )
         if fault.status == 404 and not self.tally.calls:
             return ConfigError(f"{self._where}: {fault.detail}: mend the model's name or the endpoint's base_url")
-        if fault.unreachable and not self._server.reached:
+        self._server.lost += fault.unreachable
+        if self._server.lost >= LOST_CALLS or (fault.unreachable and not self._server.reached):
             return ConfigError(f"endpoint {self._server.name!r}: {fault.detail} at its base_url: is the server up?")
         times = f" ({tries} tries)" if tries > 1 else ""
         return CallError(f"{self._where}: {fault.detail}{times}")

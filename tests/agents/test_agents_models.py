@@ -10,7 +10,7 @@ import pytest
 from langgraph.graph import StateGraph
 
 from kindling.agents.budget import Budget
-from kindling.agents.models import backoff, request_seed
+from kindling.agents.models import LOST_CALLS, backoff, request_seed
 from kindling.config import Budget as Limits
 from kindling.errors import BudgetSpent, CallError, ConfigError
 from tests.scripted_models import said, scripted_models
@@ -288,3 +288,17 @@ async def test_inside_a_graph_nothing_is_streamed_and_its_listeners_hear_of_the_
         heard = [message.content async for message, _ in graph.astream({"text": ""}, stream_mode="messages")]
         assert heard == ["清风徐来"]
         assert not server.bodies[0].get("stream")
+
+
+async def test_a_server_that_goes_away_fails_a_few_calls_and_then_ends_the_run(tmp_path):
+    """Each call is given up after its retries; the eighth in a row that finds nobody there says so for all."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(ScriptedServer(Script()).running())
+        async with scripted_models(server, tmp_path / "l.sqlite", endpoint={"retries": 0}) as play:
+            await play.judge.complete(said("while it is there"))
+            await stack.aclose()
+            for number in range(LOST_CALLS - 1):
+                with pytest.raises(CallError):
+                    await play.judge.complete(said(f"gone {number}"))
+            with pytest.raises(ConfigError, match="is the server up"):
+                await play.judge.complete(said("gone for good"))

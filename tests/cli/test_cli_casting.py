@@ -5,7 +5,8 @@ import pytest
 from kindling.agents.calls import Answer
 from kindling.agents.ledger import Ledger, Paid
 from kindling.cli.casting import _open_ledger, plan_cast
-from kindling.config import Config
+from kindling.cli.curation import _rows_at_once
+from kindling.config import ROLES, Config
 from kindling.errors import ConfigError, InputError
 
 
@@ -41,3 +42,12 @@ def test_asking_for_models_that_are_not_configured_is_an_error():
         plan_cast(Config(), "llm")
     with pytest.raises(ConfigError, match="--source llm"):
         plan_cast(Config(), "debate", "llm")
+
+
+def test_a_small_budget_finishes_some_rows_instead_of_beginning_many(tmp_path):
+    """20 calls a row: 200 calls pay for 10 rows, so 10 are worked on at once and not the default 64."""
+    endpoint = {"there": {"base_url": "http://127.0.0.1:1/v1"}}
+    roles = {role: {"endpoint": "there", "model": "m"} for role in ROLES}
+    for limit, rows in ((200, 10), (5, 1), (None, 64), (100_000, 64)):
+        config = Config.model_validate({"endpoints": endpoint, "roles": roles, "budget": {"max_calls": limit}})
+        assert _rows_at_once(config, plan_cast(config, "debate", "llm")) == rows

@@ -22,7 +22,7 @@ from kindling.agents.ledger import Ledger
 from kindling.agents.retriever import corpus_file
 from kindling.cli import casting, console, curated
 from kindling.config import Config
-from kindling.errors import InputError, UsageError
+from kindling.errors import ConfigError, InputError, UsageError
 from kindling.graphs.engine import Progress, Tally, run_rows, stop_on_interrupt
 from kindling.graphs.intake import Intake, take_in
 from kindling.graphs.journal import RowJournal
@@ -54,6 +54,8 @@ class Request:
 
 def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
     """Run or describe the request; returns the exit status."""
+    if request.retry and not request.resume:
+        raise ConfigError("--retry goes with --resume: it runs rows of that run again")
     source = request.source or casting.default_source(request.config)
     plan = casting.plan_cast(request.config, request.judge, source, seed=request.seed)
     intake = _take_in(request, plan)
@@ -61,18 +63,17 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     if dry_run:
         _describe(request, plan, intake, as_json)
         return 0
-    run = open_run(request.out, "curate", settings, resume=request.resume)
     try:
-        return _work(request, plan, intake, run, as_json)
-    except UsageError:
-        if run.new and not _anything_done(run.path):
-            run.discard()
-        raise
+        with closing(open_run(request.out, "curate", settings, resume=request.resume)) as run:
+            try:
+                return _work(request, plan, intake, run, as_json)
+            except UsageError:
+                if run.new and not _anything_done(run.path):
+                    run.discard()
+                raise
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.note("interrupted: the same command with --resume goes on, and writes the datasets")
         return INTERRUPTED
-    finally:
-        run.close()
 
 
 def _anything_done(folder: Path) -> bool:
@@ -188,12 +189,19 @@ async def _run(
                 intake.queries,
                 sampler(graph),
                 journal,
-                in_flight=request.config.curate.in_flight,
+                in_flight=_rows_at_once(request.config, plan),
                 accept=request.accept,
                 stop=stop,
                 on_progress=lambda now: advance(now.done, _words(now, company)),
             )
         return tally, company.spent()
+
+
+def _rows_at_once(config: Config, plan: casting.CastPlan) -> int:
+    """Rows in flight: no more than `max_calls` can finish, or a small budget would begin many and finish none."""
+    limit, each = config.budget.max_calls, sum(plan.calls(1, config.curate.candidates).values())
+    affordable = config.curate.in_flight if limit is None or not each else max(1, limit // each)
+    return min(config.curate.in_flight, affordable)
 
 
 def _words(now: Progress, company: casting.Company) -> str:

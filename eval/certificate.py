@@ -4,9 +4,9 @@ A certificate is a strict record in JSON: `load_certificate` refuses unknown and
 judge with one prompt and one model; `fits` says why it does not speak for another. The limits are those of the
 section `[certify]` of kindling.toml and stand in the certificate.
 
-A line passes if its value keeps the limit; the interval beside it says how sure that is. A line that could not be
-measured fails, unless the *file* has nothing to measure it with (no recipients, no countable requests): then it is
-not applicable.
+A line passes if its value keeps the limit; it is `sure` if the whole interval lies on that side of it (for the gain,
+whose lower end decides, always). Lines are many, and not corrected for that. A line that could not be measured fails,
+unless the *file* has nothing to measure it with (no recipients, no countable requests): then it is not applicable.
 """
 
 from collections.abc import Iterator
@@ -28,6 +28,7 @@ from kindling.records import load
 from kindling.tables import write_json
 
 FORMAT = 1
+FEWEST = 10  # matched texts of either label: of one pair, every resample says the same
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -82,13 +83,15 @@ class Beside:
 class Findings:
     """Everything measured. `gain` is how far the judge's AUC exceeds that of length on the length-matched cases.
 
-    `matched` holds the judge's agreement there; lengths differ by at most `tolerance`. `judged` counts distinct
+    `matched` holds the judge's agreement on those of the `matchable` ones that it scored; lengths differ by at most
+    `tolerance`. `judged` counts distinct
     judgements and `seconds` the wall-clock time they took.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     agreement: Agreement
     matched: Agreement
+    matchable: int
     tolerance: float
     gain: Estimate
     baselines: tuple[Beside, ...]
@@ -128,6 +131,14 @@ class Line:
     limit: float
     passed: bool | None
     note: str = ""
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval lies on one side of the limit; true where nothing is claimed."""
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None or self.wants == "more than":
+            return True
+        return high < self.limit or low > self.limit or (self.limit == (low if self.wants == "at least" else high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,27 +188,35 @@ def _line(name: str, estimate: Estimate, wants: Literal["at least", "at most"], 
 
 
 def _gain(findings: Findings, limit: float) -> Line:
-    low = findings.gain.low
-    note = f"AUC above that of length on {findings.matched.cases} length-matched cases; the interval's lower end counts"
-    if not findings.matched.cases:
-        return Line("gain over length", findings.gain, "more than", limit, None, "no length-matched cases")
-    return Line("gain over length", findings.gain, "more than", limit, low is not None and low > limit, note)
+    low, cases, few = findings.gain.low, findings.matched.cases, 2 * FEWEST
+    note = f"AUC above that of length on {cases} length-matched cases; the interval's lower end counts"
+    passed: bool | None = low is not None and low > limit
+    if findings.matchable < few:
+        passed, note = None, f"{findings.matchable} length-matched cases are too few: needs {few}"
+    elif cases < few:
+        passed, note = False, f"only {cases} of {findings.matchable} length-matched cases have a verdict: needs {few}"
+    return Line("gain over length", findings.gain, "more than", limit, passed, note)
 
 
 def _readings(found: tuple[Reading, ...], limits: CertifySection) -> Iterator[Line]:
     kinds = {one.kind: one for one in found}
     wanted = {"occasion": limits.min_reading_occasion, "recipient": limits.min_reading_recipient}
     if "query" in kinds:
-        note = "the file names no occasions: own query against one of the least similar"
+        note = f"the file names no occasions: own query against one of the least similar; {_of(kinds['query'])}"
         yield _line("reads the query", kinds["query"].preferred, "at least", limits.min_reading_occasion, note)
         return
     for kind in ("occasion", "recipient"):
         if kind in kinds:
-            yield _line(f"reads the {kind}", kinds[kind].preferred, "at least", wanted[kind])
+            yield _line(f"reads the {kind}", kinds[kind].preferred, "at least", wanted[kind], _of(kinds[kind]))
         else:
             yield Line(
                 f"reads the {kind}", Estimate(), "at least", wanted[kind], None, "the file has no other to compare with"
             )
+
+
+def _of(found: Reading) -> str:
+    """Say what a reading rests on."""
+    return f"{found.compared} compared, {found.ties} ties, {found.unscored} unscored"
 
 
 def _attacked(family: Family, limits: CertifySection) -> Line:

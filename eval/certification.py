@@ -129,6 +129,7 @@ def _findings(
     return Findings(
         agreement=agreement(labels[scored], scores[scored], weights[:, scored]),
         matched=agreement(labels[matched], scores[matched], weights[:, matched]),
+        matchable=len(exam.matched),
         tolerance=TOLERANCE,
         gain=resampled(np.subtract(*areas)),
         baselines=tuple(

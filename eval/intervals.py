@@ -5,13 +5,19 @@ Two ways, for two kinds of number:
     resampled   a statistic of many cases (kappa, AUC, ...): percentile bootstrap over *clusters*. Cases of one query
                 are alike, so whole queries are drawn, with replacement (B. Efron and R. Tibshirani, An Introduction to
                 the Bootstrap, 1993, ch. 13; A. Davison and D. Hinkley, Bootstrap Methods, 1997, section 3.8).
-    share       a share of trials: Wilson's score interval (E. B. Wilson, JASA 1927) with the number of clusters as the
-                number of trials. It says something about a share of 0 or 1 too, where every resample is the same.
+    share       a share of trials: Wilson's score interval (E. B. Wilson, JASA 1927) with the effective number of
+                clusters as the number of trials, (Σ size)² / Σ size² (L. Kish, Survey Sampling, 1965): as if all
+                trials of a cluster were one, so that it is too wide rather than too narrow. It says something about a
+                share of 0 or 1 too, where every resample is the same.
+
+The bootstrap is too narrow where nearly everything is right and queries are few: an AUC of .98 is inside its interval
+half of the time with 10 queries, .84 with 40, .93 with 192; a value of 1 has an interval of no width.
 
 A resample is a row of weights (how often each case was drawn), so that one matrix product gives a statistic of all
 resamples at once. Row 0 weighs every case once: its statistic is the value itself.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -65,4 +71,5 @@ def share(hits: float, clusters: Sequence[str]) -> Estimate:
     if not clusters:
         return Estimate()
     value = hits / len(clusters)
-    return Estimate(value, *wilson(value, len(set(clusters))))
+    effective = len(clusters) ** 2 / sum(size * size for size in Counter(clusters).values())
+    return Estimate(value, *wilson(value, effective))

@@ -45,8 +45,8 @@ def length_bias(pairs: Iterable[tuple[str, str]]) -> LengthBias | None:
     return LengthBias(total, share, low, high, equal, *means)
 
 
-def wilson(share: float, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share out of `total`; takes shares that are no whole count, unlike scipy's."""
+def wilson(share: float, total: float, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share out of `total`; takes counts that are not whole, unlike scipy's."""
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
     return max(0.0, centre - half), min(1.0, centre + half)

@@ -6,11 +6,15 @@ Every good case is asked about twice: under its own query, and under one of the 
     recipient   a query for the same occasion and another recipient; both must be named
     query       where the file names no occasions: one of the queries least like its own (character 1- and 2-grams)
 
-Only the query changes, and never to one whose verifiable requests the text happens to miss: a judge that counts
-characters must not pass for one that reads. A judge that ignores the query gives equal scores, which count as half,
-and so comes out at .5 exactly.
+Only the query changes, and only to one whose verifiable requests are of the same kinds, met or missed alike: a judge
+that counts characters must not pass for one that reads, neither because the other query breaks a count nor because the
+own one has a count to meet. A judge that ignores the query, or reads nothing but counts, gives equal scores, which
+count as half, and so comes out at .5 exactly.
+
+Another occasion's query may name another recipient too: the first kind credits a judge with either.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -93,12 +97,18 @@ def _unlike(cases: Sequence[LabelledCase], good: Sequence[int]) -> dict[int, lis
 
 
 def _question(case: LabelledCase, queries: Sequence[str], make: MakeCase, salt: str) -> Question | None:
-    """The text of `case` under one of `queries` that breaks no verifiable request, drawn by `salt` and the case."""
+    """The text of `case` under one of `queries` that counts as its own does, drawn by `salt` and the case."""
     rng = Random(text_id(salt, case.query, case.response))  # noqa: S311 - a reproducible draw, no secret
+    own = _counted(make(case.query, case.response))
     for made in _made(rng.sample(queries, len(queries)), case.response, make):
-        if all(fact.met for fact in made.facts):
+        if _counted(made) == own:
             return Question(made, case.query)
     return None
+
+
+def _counted(case: Case) -> Counter[tuple[str, bool]]:
+    """What counting says of a case: how many facts of each kind it meets, and how many it misses."""
+    return Counter((fact.kind, fact.met) for fact in case.facts)
 
 
 def _made(queries: Sequence[str], response: str, make: MakeCase) -> Iterator[Case]:

@@ -134,6 +134,20 @@ def test_intervals_of_auc_and_kappa_cover():
     assert 0.90 <= coverage(kappa, 0.6, 150) <= 0.99
 
 
+def test_few_large_clusters_count_for_what_they_are():
+    """Sizes 3 and 1: 4²/(9 + 1) = 1.6 clusters of equal size. Of 18 single cases and two queries of 20, all alike in a
+    query, .5 is covered; with 20 trials assumed it would be in half of the runs.
+    """
+    assert share(0, ["a", "a", "a", "b"]).high == pytest.approx(1.959964**2 / (1.6 + 1.959964**2))
+    clusters = [str(i) for i in range(18)] + ["x"] * 20 + ["y"] * 20
+    sizes = np.array([1] * 18 + [20, 20])
+
+    def simulate(rng, run):
+        return share(float((rng.random(20) < 0.5) @ sizes), clusters)
+
+    assert coverage(simulate, 0.5, 1000) >= 0.90
+
+
 @pytest.mark.parametrize("truth", [0.02, 0.5, 0.95])
 def test_intervals_of_shares_cover_even_near_the_ends(truth):
     hits = np.random.default_rng(0).binomial(100, truth, 2000)

@@ -218,7 +218,7 @@ async def test_a_judge_that_fails_half_the_time_is_unscored_and_neither_right_no
     assert found.agreement.cases == 80 - missing
     assert found.agreement.accuracy.value == 1
     assert found.agreement.brier.value == pytest.approx(0.01)
-    assert certificate.failed == ("unscored",)
+    assert certificate.failed == ("gain over length", "unscored")  # too few of the matched cases have a verdict
     assert sum(one.unscored for one in found.attacks) > 0
     assert all(one.fooled == 0 for one in found.attacks)
     assert found.steadiness.flips.value == 0
@@ -295,6 +295,25 @@ async def test_the_other_query_never_breaks_a_countable_request():
     assert found.reading[0].without == 5  # a lamp's text breaks every query without a lamp
 
 
+async def test_a_count_that_only_the_own_query_asks_for_is_no_reading():
+    """Ada's and Bob's queries ask for something countable that only their own texts meet; a judge rewards a met count.
+
+    It reads nothing. Ada's texts meet Ada's other queries, but nobody else's that count: 16 have no other person.
+    """
+
+    class Rewards(Sound):
+        async def judge(self, case, critiques=()):
+            return Verdict.of(0.9 if any(fact.met for fact in case.facts) else 0.6, "counted", self.name)
+
+    def make(query, response):
+        who = query.split()[-1]
+        return Case(query, response, (Fact("name", who, "", who in response),) if who in ("Ada", "Bob") else ())
+
+    found = (await certified(Rewards(), make)).findings
+    assert [one.preferred.value for one in found.reading] == [0.5, 0.5]
+    assert [(one.compared, one.without) for one in found.reading] == [(40, 0), (24, 16)]
+
+
 async def test_without_occasions_the_least_similar_queries_are_used_and_it_is_said():
     data = [replace(one, occasion=None, recipient=None) for one in cases()]
     certificate = await certified(Sound(), data=data)
@@ -311,6 +330,40 @@ async def test_without_matched_lengths_the_gain_is_not_applicable_but_the_rest_i
     line = next(line for line in certificate.lines if line.name == "gain over length")
     assert line.passed is None
     assert certificate.findings.agreement.cases == 80
+
+
+async def test_one_pair_of_matched_cases_proves_no_gain():
+    """A perfect judge has AUC 1 in every resample of one pair, and length .5: the lower end would be .5."""
+    one = [replace(two, response=two.response * 3) if two.label == "good" else two for two in cases()]
+    one[:2] = cases()[:2]
+    certificate = await certified(Sound(), data=one)
+    assert certificate.findings.matched.cases == 2
+    line = next(line for line in certificate.lines if line.name == "gain over length")
+    assert line.passed is None
+    assert line.note == "2 length-matched cases are too few: needs 20"
+
+
+async def test_silence_on_the_matched_cases_is_the_judges_fault_not_the_files():
+    matched = {cases()[index].response for index in Exam(cases(), plain, CertifySection(), 0).matched}
+
+    class SilentThere(Sound):
+        async def judge(self, case, critiques=()):
+            return Verdict.none("shy", self.name) if case.response in matched else await super().judge(case)
+
+    certificate = await certified(SilentThere())
+    assert certificate.findings.matched.cases == 0
+    assert certificate.findings.matchable >= 20
+    assert "gain over length" in certificate.failed
+
+
+async def test_a_line_whose_limit_lies_inside_its_interval_is_not_sure():
+    """Nothing fooled `Sound`, but 0 of 40 queries leaves room up to 3.84/(40 + 3.84), 9 %, and the limit is 2 %."""
+    held = {line.name: line for line in (await certified(Sound())).lines}
+    assert held["attack: padding"].passed
+    assert not held["attack: padding"].sure
+    assert held["kappa"].sure
+    loose = {line.name: line for line in (await certified(Sound(), max_padding=0.2)).lines}
+    assert loose["attack: padding"].sure
 
 
 async def test_a_file_that_is_too_small_is_refused_before_anything_is_judged():

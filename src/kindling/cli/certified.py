@@ -41,6 +41,8 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
         return
     card, data = certificate.judge, certificate.data
     console.table("Lines", ("line", "value", "limit", "", "note"), [_row(line) for line in certificate.lines])
+    if not all(line.sure for line in certificate.lines):
+        console.out.print("? the limit lies within the interval: other cases of the same kind could say otherwise")
     found = certificate.findings
     _agreement("Agreement", found.agreement, {one.name: one.agreement for one in found.baselines})
     _agreement("Length-matched", found.matched, {one.name: one.matched for one in found.baselines})
@@ -66,7 +68,8 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
 def _row(line: Line) -> tuple[Any, ...]:
     # which attacks did it stands in the table of attacks
     note = "" if line.name.startswith("attack: ") else line.note
-    return line.name, str(line.estimate), f"{_SIGNS[line.wants]} {line.limit:g}", _PASSED[line.passed], note
+    limit = f"{_SIGNS[line.wants]} {line.limit:g}"
+    return line.name, str(line.estimate), limit, _PASSED[line.passed] + ("" if line.sure else " ?"), note
 
 
 def _agreement(title: str, judge: Agreement, beside: dict[str, Agreement]) -> None:

@@ -24,12 +24,14 @@ The calibration error cannot be negative, so noise only adds to it, in resamples
 interval may lie above it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
+from scipy.stats import rankdata
 
 from kindling.eval.intervals import Estimate, Floats, resampled
 
@@ -100,6 +102,26 @@ def auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:
     good, bad = (np.add.reduceat(weights[:, order] * kind[order], starts, axis=1) for kind in (labels, ~labels))
     below = np.cumsum(bad, axis=1) - bad / 2  # the bad ones below, and half of those at the same score
     return _ratio((good * below).sum(axis=1), good.sum(axis=1) * bad.sum(axis=1))
+
+
+def clustered_auc(labels: Bools, scores: Floats, clusters: Sequence[str]) -> Estimate:
+    """Take the area of large files, where resampling would be too slow, with its 95 % interval.
+
+    The variance is that of the texts' placement values, summed by cluster (N. A. Obuchowski, Biometrics 1997); of one
+    cluster nothing is known, and the interval is everything. Both labels must be there.
+    """
+    good, bad = scores[labels], scores[~labels]
+    ranks = rankdata(scores)
+    placed = np.empty(len(scores))  # the share of the other label's texts on the right side of this one, ties half
+    placed[labels] = (ranks[labels] - rankdata(good)) / len(bad)
+    placed[~labels] = 1 - (ranks[~labels] - rankdata(bad)) / len(good)
+    area = float(placed[labels].mean())
+    names, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) < 2:
+        return Estimate(area, 0.0, 1.0)
+    pull = np.bincount(cluster_of, (placed - area) / np.where(labels, len(good), len(bad)))
+    half = 1.959964 * float(len(names) / (len(names) - 1) * (pull**2).sum()) ** 0.5
+    return Estimate(area, max(0.0, area - half), min(1.0, area + half))
 
 
 def ece(labels: Bools, scores: Floats, weights: Floats) -> Floats:

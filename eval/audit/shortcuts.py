@@ -10,7 +10,8 @@ every row whose query or text stands in the other. A high figure for style need 
 worded differently; it says what a judge has to beat before it may be said to understand. `suspects` are the labels that
 style contradicts most strongly.
 
-AUC is the probability that a good text scores above a bad one, ties half (Hanley and McNeil, Radiology 1982).
+AUC is the probability that a good text scores above a bad one, ties half (Hanley and McNeil, Radiology 1982), with a
+95 % interval clustered by query. Where that holds .5, chance would do, and the finding is a note whatever the value.
 """
 
 import numpy as np
@@ -18,7 +19,8 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
-from kindling.eval.audit.finding import Finding, examples, graded
+from kindling.eval.agreement import clustered_auc
+from kindling.eval.audit.finding import Finding, Severity, examples, graded
 from kindling.eval.audit.style import (
     FEWEST,
     Floats,
@@ -31,6 +33,7 @@ from kindling.eval.audit.style import (
     out_of_fold,
 )
 from kindling.eval.baselines import FOLDS, TOLERANCE, folds, length_matched
+from kindling.eval.intervals import Estimate
 from kindling.eval.length_bias import LIMIT, length_bias
 
 _AUC = (0.6, 0.75)  # of what should say nothing: warning, severe
@@ -73,33 +76,36 @@ def _pair_length(file: Styled) -> Finding:
 
 def _length(file: Styled, seed: int) -> Finding:
     good, length = file.good, file.length[:, None]
-    auc = _auc(good, file.length)
+    area = _area(file, file.length)
+    auc = area.value or 0.0
     rule = DecisionTreeClassifier(max_depth=1).fit(length, good)
     accuracy = float(((_tree(file, length, seed, max_depth=1) > 0.5) == good).mean())
     majority = float(max(good.mean(), 1 - good.mean()))
-    figures = {"auc": auc, "accuracy": accuracy, "majority": majority}
-    words = f"length alone: AUC {auc:.3f}"
+    figures = _figures(area) | {"accuracy": accuracy, "majority": majority}
+    words = f"length alone: AUC {area}"
     if rule.tree_.node_count > 1:
         figures["threshold"] = float(np.floor(rule.tree_.threshold[0]) + 1)
         side = "at least" if auc >= 0.5 else "fewer than"
         words += f'; "good has {side} {figures["threshold"]:.0f} characters" is right for {accuracy:.1%}'
     words += f" (the majority label for {majority:.1%})"
-    return Finding("length", graded(max(auc, 1 - auc), *_AUC), file.data.name, words, figures=figures)
+    return Finding("length", _grade(area, *_AUC), file.data.name, words, figures=figures)
 
 
 def _position(file: Styled, seed: int) -> Finding:
     row = np.array([text.row for text in file.data.texts])
     leaf = max(5, len(row) // 50)
     guesses = _tree(file, np.column_stack([row, row % 2]), seed, max_leaf_nodes=8, min_samples_leaf=leaf)
-    auc = _auc(file.good, guesses)
-    words = f"place in the file alone: AUC {auc:.3f} (chance is .5)"
-    return Finding("position", graded(auc, *_AUC), file.data.name, words, figures={"auc": auc})
+    area = _area(file, guesses)
+    words = f"place in the file alone: AUC {area} (chance is .5)"
+    # below .5 is the pessimism of cross-validation, not a finding
+    severity = _grade(area, *_AUC) if (area.value or 0.0) > 0.5 else "note"
+    return Finding("position", severity, file.data.name, words, figures=_figures(area))
 
 
 def _style(file: Styled, scores: Floats, whole: Scorer, names: Names, seed: int) -> Finding:
-    auc = _auc(file.good, scores)
-    figures = {"auc": auc}
-    words = f"character n-grams alone: AUC {auc:.3f}"
+    area = _area(file, scores)
+    figures = _figures(area)
+    words = f"character n-grams alone: AUC {area}"
     if file.paired:
         margins = scores[::2] - scores[1::2]
         figures["pair_accuracy"] = _right(margins)
@@ -116,7 +122,7 @@ def _style(file: Styled, scores: Floats, whole: Scorer, names: Names, seed: int)
         for label, places in (("good", most[::-1][:_TELLS]), ("bad", most[:_TELLS]))
     ]
     return Finding(
-        "style", graded(max(auc, 1 - auc), *_STYLE_AUC), file.data.name, words + more, examples=tuple(tells),
+        "style", _grade(area, *_STYLE_AUC), file.data.name, words + more, examples=tuple(tells),
         figures=figures | matched,
     )  # fmt: skip
 
@@ -168,14 +174,14 @@ def _transfer(source: Styled, target: Styled, seed: int) -> Finding | None:
     if not both(source.good[rest]) or not both(target.good):
         return None
     scores = learn(source, rest).score(target.style)
-    auc = _auc(target.good, scores)
-    figures = {"auc": auc, "left_out": int(shared.sum())}
-    words = f"learned from {source.data.path.name} without the {shared.sum():,} texts of shared rows: AUC {auc:.3f}"
+    area = _area(target, scores)
+    figures = _figures(area) | {"left_out": int(shared.sum())}
+    words = f"learned from {source.data.path.name} without the {shared.sum():,} texts of shared rows: AUC {area}"
     if target.paired:
         figures["pair_accuracy"] = _right(scores[::2] - scores[1::2])
         words += f", {figures['pair_accuracy']:.1%} of pairs in the right order"
     matched, more = _at_matched_length(target, scores, seed)
-    severity = graded(max(auc, 1 - auc), *_STYLE_AUC)
+    severity = _grade(area, *_STYLE_AUC)
     return Finding(
         "style_elsewhere", severity, target.data.name, words + more, figures=figures | matched, other=source.data.name
     )
@@ -203,6 +209,21 @@ def _tree(file: Styled, features: Ints, seed: int, **settings: int) -> Floats:
 
 def _auc(good: Ints, scores: Floats | Ints) -> float:
     return float(roc_auc_score(good, scores))
+
+
+def _area(file: Styled, scores: Floats | Ints) -> Estimate:
+    """The AUC of `scores` (texts,) with its interval."""
+    return clustered_auc(file.good == 1, np.asarray(scores, dtype=float), [case.query for case in file.cases])
+
+
+def _figures(area: Estimate) -> dict[str, float]:
+    return {"auc": area.value or 0.0, "auc_low": area.low or 0.0, "auc_high": area.high or 0.0}
+
+
+def _grade(area: Estimate, warning: float, severe: float) -> Severity:
+    """Grade an AUC in either direction; a note where chance would do."""
+    value, low, high = _figures(area).values()
+    return "note" if low <= 0.5 <= high else graded(max(value, 1 - value), warning, severe)
 
 
 def _right(margins: Floats) -> float:

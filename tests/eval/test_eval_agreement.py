@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from kindling.eval.agreement import agreement, auc
+from kindling.eval.agreement import agreement, auc, clustered_auc
 from kindling.eval.intervals import Estimate, resample, resampled, share
 from kindling.eval.length_bias import wilson
 
@@ -146,6 +146,21 @@ def test_few_large_clusters_count_for_what_they_are():
         return share(float((rng.random(20) < 0.5) @ sizes), clusters)
 
     assert coverage(simulate, 0.5, 1000) >= 0.90
+
+
+def test_the_area_without_resampling_is_the_same_and_covers_clusters():
+    """Scores of a query share a part that favours nobody: of two good or two bad texts a query, AUC Φ(1/√2) = .7602."""
+    assert clustered_auc(LABELS, SCORES, list("abcdef")).value == pytest.approx(6 / 8)
+    tied = clustered_auc(np.array([True, True, False]), np.array([0.5, 0.8, 0.5]), list("aaa"))
+    assert (tied.value, tied.low, tied.high) == (pytest.approx(0.75), 0, 1)
+    labels = np.repeat([True, False], 60)
+
+    def area(rng, clustered):
+        scores = np.repeat(rng.normal(size=60), 2) + labels
+        return clustered_auc(labels, scores, [str(i // 2 if clustered else i) for i in range(120)])
+
+    assert coverage(lambda rng, run: area(rng, True), 0.7602) >= 0.90
+    assert coverage(lambda rng, run: area(rng, False), 0.7602) <= 0.88
 
 
 @pytest.mark.parametrize("truth", [0.02, 0.5, 0.95])

@@ -45,6 +45,21 @@ def test_random_labels_are_predicted_by_nothing(tmp_path):
     assert found["likely_wrong_label", str(path)].rows == ()
 
 
+def test_chance_in_a_small_file_is_no_warning(tmp_path):
+    """Of twenty texts, length alone has an AUC beyond .6 in one direction nearly half of the time, by chance."""
+    beyond = warned = 0
+    for run in range(30):
+        rng = random.Random(run)
+        rows = [{"query": f"q{at}", "response": words(rng, rng.randint(5, 60)), "label": at % 2} for at in range(20)]
+        path = write(tmp_path / f"{run}.jsonl", rows)
+        length = examine(path)["length", str(path)]
+        beyond += not 0.4 < length.figures["auc"] < 0.6
+        warned += length.severity != "note"
+        assert length.figures["auc_low"] <= length.figures["auc"] <= length.figures["auc_high"]
+    assert beyond >= 8
+    assert warned <= 5
+
+
 def test_length_is_found_with_its_threshold(tmp_path):
     """Good texts have 40 to 59 characters, bad ones 10 to 39: the threshold is 40 and it is always right."""
 

@@ -106,6 +106,20 @@ def _read_parquet(path: Path, _: str) -> list[dict[str, Any]]:
 _READERS = {".txt": _read_txt, ".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
 
 
+def check_new_file(path: Path, suffix: str) -> None:
+    """Refuse an output that is no new `suffix` file in a folder that is there. Raises `InputError`."""
+    if path.suffix != suffix:
+        raise InputError(f"{path}: --out names a {suffix} file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder")
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    if exists:
+        raise InputError(f"{path}: exists already; choose another file")
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that becomes `path` when the block ends, and leaves nothing behind when it raises."""

@@ -3,7 +3,7 @@
 import pytest
 
 from kindling.errors import InputError, RunFolderError
-from kindling.tables import atomic_file, read_rows, write_json, write_jsonl, write_parquet
+from kindling.tables import atomic_file, check_new_file, read_rows, write_json, write_jsonl, write_parquet
 
 ROWS = [{"query": "一、二", "response": 'a "b", c'}, {"query": "三\n四", "response": ""}]
 
@@ -73,3 +73,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 def test_an_unwritable_folder_is_one_line(tmp_path):
     with pytest.raises(RunFolderError, match="cannot be written"):
         write_json(tmp_path / "missing" / "a.json", {})
+
+
+def test_a_new_file_must_be_new_of_its_kind_and_in_a_folder(tmp_path):
+    check_new_file(tmp_path / "a.json", ".json")
+    (tmp_path / "b.json").write_text("{}")
+    for name, says in (("a.txt", "names a .json"), ("none/a.json", "no such folder"), ("b.json", "exists already")):
+        with pytest.raises(InputError, match=says):
+            check_new_file(tmp_path / name, ".json")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_new_file(tmp_path / f"{'a' * 300}.json", ".json")

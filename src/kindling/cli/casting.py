@@ -248,6 +248,11 @@ async def open_cast(plan: CastPlan, ledger_file: Path, budget: "Budget | None" =
         yield Company(cast, judge, models, ledger, budget)
 
 
+def ledger_beside(out: Path) -> Path:
+    """Where the paid answers behind the file `out` are kept between runs."""
+    return out.with_name(f"{out.name}.ledger.sqlite")
+
+
 @contextmanager
 def _open_ledger(file: Path) -> Iterator["Ledger"]:
     """The ledger at `file`; a new one into which nothing was paid leaves no file."""

@@ -14,13 +14,14 @@ from pathlib import Path
 from kindling.agents.requests import measure
 from kindling.cli import benches, casting, certified, console
 from kindling.config import Config
-from kindling.errors import BudgetSpent, InputError
+from kindling.errors import BudgetSpent
 from kindling.eval.certificate import FORMAT, Certificate, DataCard, Findings, lines, save_certificate
 from kindling.eval.certification import Exam, certify
 from kindling.eval.labelled import read_labelled
 from kindling.prompts.library import load_pack
 from kindling.records import Case, LabelledCase
 from kindling.runs import versions
+from kindling.tables import check_new_file
 
 CUT_SHORT = 3
 
@@ -35,15 +36,10 @@ class Request:
     judge: str
     seed: int
 
-    @property
-    def ledger(self) -> Path:
-        """Where paid answers are kept between runs."""
-        return self.out.with_name(f"{self.out.name}.ledger.sqlite")
-
 
 def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
     """Certify or describe the request; returns the exit status."""
-    _check_out(request.out)
+    check_new_file(request.out, ".json")
     project = request.config.project
     pack = load_pack(project.task, request.config.prompts_dir / project.task)
     file = request.labelled or pack.file("golden.jsonl")
@@ -67,15 +63,6 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     return 0 if certificate.passed else 1
 
 
-def _check_out(out: Path) -> None:
-    if out.suffix != ".json":
-        raise InputError(f"{out}: --out names a .json file")
-    if out.exists():
-        raise InputError(f"{out}: exists already; choose another file")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder")
-
-
 def _case(query: str, response: str, brief_chars: int) -> Case:
     return Case(query, response, measure(query, response, brief_chars))
 
@@ -83,7 +70,9 @@ def _case(query: str, response: str, brief_chars: int) -> Case:
 def _bench(request: Request, cases: tuple[LabelledCase, ...]) -> benches.Bench:
     if request.judge == benches.LEARNED:
         return benches.LearnedBench(cases, request.seed)
-    return benches.CastBench(casting.plan_cast(request.config, request.judge, seed=request.seed), request.ledger)
+    return benches.CastBench(
+        casting.plan_cast(request.config, request.judge, seed=request.seed), casting.ledger_beside(request.out)
+    )
 
 
 def _certificate(

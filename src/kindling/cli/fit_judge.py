@@ -40,13 +40,9 @@ def fit_judge(
     from kindling.agents.lexical.training import fit
     from kindling.cli import console
     from kindling.errors import InputError
+    from kindling.tables import check_new_file
 
-    if out.suffix != ".npz":
-        raise InputError(f"{out}: --out names a .npz file")
-    if out.exists():
-        raise InputError(f"{out}: exists already; choose another file")
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent}: no such folder")
+    check_new_file(out, ".npz")
     cases = _cases(file)
     started = time.monotonic()
     try:

@@ -19,7 +19,7 @@ from kindling.cli import casting, console
 from kindling.config import Config
 from kindling.errors import BudgetSpent, InputError
 from kindling.records import Case, Verdict
-from kindling.tables import read_rows, write_jsonl
+from kindling.tables import check_new_file, read_rows, write_jsonl
 
 ADDED = ("verdict", "score", "reason")
 CUT_SHORT = 3
@@ -35,11 +35,6 @@ class Request:
     config: Config
     judge: str
     seed: int
-
-    @property
-    def ledger(self) -> Path:
-        """Where paid answers are kept between runs."""
-        return self.out.with_name(f"{self.out.name}.ledger.sqlite")
 
 
 def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
@@ -69,16 +64,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
 
 def _rows(request: Request) -> list[dict[str, Any]]:
     """The rows to judge. Refuses an output that exists, or input columns that the verdict would overwrite."""
-    if request.out.suffix != ".jsonl":
-        raise InputError(f"{request.out}: --out names a .jsonl file")
-    if not request.out.parent.is_dir():
-        raise InputError(f"{request.out.parent}: no such folder")
-    try:
-        exists = request.out.exists()
-    except OSError as error:
-        raise InputError(f"{request.out}: cannot be written: {error.strerror or error}") from error
-    if exists:
-        raise InputError(f"{request.out}: exists already; choose another file")
+    check_new_file(request.out, ".jsonl")
     rows = read_rows(request.file, ("query", "response"))
     for number, row in enumerate(rows, 1):
         for name, value in row.items():
@@ -113,7 +99,7 @@ async def _judge_all(
     request: Request, plan: casting.CastPlan, cases: dict[tuple[str, str], Case]
 ) -> tuple[dict[tuple[str, str], Verdict], dict[str, Any]]:
     """The verdict of every distinct case, and what the calls came to. Raises `BudgetSpent` if the budget ends it."""
-    async with casting.open_cast(plan, request.ledger) as company:
+    async with casting.open_cast(plan, casting.ledger_beside(request.out)) as company:
         gate = asyncio.Semaphore(request.config.curate.in_flight)
         verdicts: dict[tuple[str, str], Verdict] = {}
         with console.progress("judging", len(cases)) as advance:

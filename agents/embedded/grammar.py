@@ -14,9 +14,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kindling.agents.embedded.lexicon import Lexicon
+from kindling.agents.embedded.packfile import reading
 from kindling.errors import InputError
 
 Lines = tuple[str, ...]
@@ -121,17 +122,10 @@ class Grammar(_Entry):
 
 def load_grammar(path: Path, lexicon: Lexicon) -> Grammar:
     """Read and check a grammar against its lexicon. Raises `InputError` that names the first offending key."""
-    try:
+    with reading(path):
         raw = path.read_bytes()
         data = tomllib.loads(raw.decode())
         grammar = Grammar.model_validate({**data, "digest": hashlib.sha256(raw).hexdigest()[:16]})
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputError(f"{path}: not TOML: {error}") from error
     for kind, there in (("topics", lexicon.topics), ("audiences", lexicon.audiences), ("registers", lexicon.registers)):
         if unknown := sorted(set(getattr(grammar, kind)) - set(there)):
             raise InputError(f"{path}: {kind}.{unknown[0]}: not in the lexicon")

@@ -19,9 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kindling.agents.embedded.knowledge import Conflict, Knowledge, Scale, World
+from kindling.agents.embedded.packfile import reading
 from kindling.errors import InputError
 from kindling.records import Side
 
@@ -277,20 +278,14 @@ def _text_phrases(data: _File) -> Iterable[tuple[str, str, str]]:
 def load_lexicon(path: Path) -> Lexicon:
     """Read and check a lexicon. Raises `InputError` that names the first offending key."""
     try:
-        raw = path.read_bytes()
-        data = _File.model_validate(tomllib.loads(raw.decode()))
-        lexicon = Lexicon(data, hashlib.sha256(raw).hexdigest()[:16])
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        with reading(path):
+            raw = path.read_bytes()
+            data = _File.model_validate(tomllib.loads(raw.decode()))
+            lexicon = Lexicon(data, hashlib.sha256(raw).hexdigest()[:16])
     except re.error as error:
         raise InputError(f"{path}: pattern {error.pattern!r}: {error}") from error
     except KeyError as error:
         raise InputError(f"{path}: near: {error.args[0]!r} is not defined in the file") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputError(f"{path}: not TOML: {error}") from error
     _check_names(data, path)
     return lexicon
 

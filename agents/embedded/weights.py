@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from kindling.agents.embedded.lexicon import Lexicon
-from kindling.errors import InputError
+from kindling.agents.embedded.packfile import reading
 
 
 class _File(BaseModel):
@@ -38,16 +38,9 @@ def lexicon_weights(lexicon: Lexicon) -> Weights:
 
 def load_weights(path: Path, lexicon: Lexicon) -> Weights:
     """Read learned weights. Raises `InputError` that names the file and the key."""
-    try:
+    with reading(path):
         raw = path.read_bytes()
         data = _File.model_validate(tomllib.loads(raw.decode()))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise InputError(f"{path}: not TOML: {error}") from error
     given = lexicon_weights(lexicon).of
     learned = {key: data.weights.get(key, weight) for key, weight in given.items()}
     return Weights(data.bias, learned, hashlib.sha256(raw).hexdigest()[:16])

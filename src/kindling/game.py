@@ -1,8 +1,8 @@
-"""The nouns of the refinement game, in which a forger tries to pass flawed texts and the judge's principles learn from it.
+"""The nouns of the refinement game: a forger tries to pass flawed texts, and the judge's principles learn from it.
 
-Two lists of *rules* evolve: the forger's tactics and the judge's principles. A `Forgery` is a text that its writer knows
-to be flawed; a `Lesson` is a verdict that was wrong, with why; a `Rewrite` is a new list of rules. `Evidence` is what the
-gate sees of a proposed rewrite, `Decision` what it makes of it.
+Two lists of *rules* evolve: the forger's tactics and the judge's principles. A `Forgery` is a text whose writer knows
+that it is flawed; a `Lesson` is a verdict to learn from, with why; a `Rewrite` is a new list of rules. `Evidence` is
+what the gate sees of a proposed rewrite, `Decision` what it makes of it.
 
 Labels are those of `records`: what is true of a text and what a judge said of it have one type, and a lesson holds both
 beside the text, so nothing is joined by an identifier that a model repeats.
@@ -92,10 +92,10 @@ class Decision:
     """What a gate decides. Accepted if there is no refusal.
 
     `better` and `worse` count validation cases that only the new judge or only the old one got right; `p` is one-sided
-    and compared with `alpha`, the level of the whole run shared among its looks. `kappa` and `length` are (before, after):
-    agreement with the labels, and how far the verdict goes by length among texts of one label (.5 is not at all).
-    `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures are None where a
-    proposal was refused before it was measured.
+    and compared with `alpha`, the level of the whole run shared among its looks. `kappa` and `length` are (before,
+    after): agreement with the labels, and how far the verdict goes by length among texts of one label (.5 is not at
+    all). `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures are None
+    where a proposal was refused before it was measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -19,10 +19,10 @@ The same reading applies where the endpoint promises json_schema: some endpoints
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from kindling.agents.calls import Message
 from kindling.errors import CallError, Unscored
@@ -36,6 +36,9 @@ REPAIR: dict[Language, str] = {
     "zh": "上面的回答不符合要求的格式。请只输出一个符合要求的 JSON 对象，前后不要有任何其他文字。",
     "en": "The answer above is not in the requested form. Reply with one JSON object in that form and nothing else.",
 }
+
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""A text that may not be blank."""
 
 S = TypeVar("S", bound="Reply")
 

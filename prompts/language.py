@@ -23,9 +23,9 @@ from jinja2 import nodes
 from jinja2.visitor import NodeVisitor
 
 from kindling.errors import InputError
-from kindling.prompts import principles
+from kindling.prompts import rules
 from kindling.prompts.fence import check_label
-from kindling.prompts.roles import PRINCIPLES, RoleSpec
+from kindling.prompts.roles import RoleSpec
 from kindling.prompts.sandbox import FILTERS, TESTS, Sandbox
 from kindling.prompts.sources import Defect, Finding, Source
 
@@ -147,8 +147,8 @@ class _Walk(NodeVisitor):
             self._read(source, lambda tree: self._part(source, tree, scope))
 
     def _part(self, source: Source, tree: nodes.Template, scope: Scope) -> list[str]:
-        if source.name == PRINCIPLES:
-            for line, message in principles.faults(tree):
+        if what := rules.kind(source.name):
+            for line, message in rules.faults(tree, what):
                 self._report(line, message)
         else:
             self._body(tree.body, scope)

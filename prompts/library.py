@@ -7,6 +7,9 @@ A role's template has two blocks. `system` is constant but for what it includes,
 varies, so that endpoints can reuse the prefix. A template is analysed when it is loaded (`kindling.prompts.language`),
 hashed together with everything it includes, compiled once, tried on sample values, and rendered with untrusted values
 wrapped in `Judged`.
+
+`overlaid` gives the same pack with some templates replaced in memory, for the judge of other principles: its prompts,
+hashes and findings are those that the same texts in files would have.
 """
 
 import hashlib
@@ -14,7 +17,7 @@ import json
 import tomllib
 import traceback
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +25,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kindling.errors import InputError
-from kindling.prompts import principles
+from kindling.prompts import rules
 from kindling.prompts.fence import on_own_lines
 from kindling.prompts.language import Analysis, analyse
-from kindling.prompts.roles import PRINCIPLES, ROLES, role_spec
+from kindling.prompts.roles import ROLES, role_spec
+from kindling.prompts.rules import PRINCIPLES
 from kindling.prompts.samples import sample
 from kindling.prompts.sandbox import Sandbox, bounded
-from kindling.prompts.sources import Defect, Sources, read
+from kindling.prompts.sources import Defect, Finding, Sources, read
 
 # what the embedded cast says depends on these; a pack may lack learned weights (judge.toml)
 DATA = ("lexicon.toml", "grammar.toml", "judge.toml", PRINCIPLES)
@@ -47,17 +51,26 @@ class PackSettings(BaseModel):
 class TaskPack:
     """One task: `folders` are searched in order; `shipped` is the last, or None for a pack of the user's own."""
 
-    def __init__(self, name: str, folders: tuple[Path, ...], shipped: Path | None) -> None:
+    def __init__(
+        self, name: str, folders: tuple[Path, ...], shipped: Path | None, sources: Sources | None = None
+    ) -> None:
         self.name = name
         self.folders = folders
         self.shipped = shipped
-        self._sources = Sources(name, folders)
+        self._sources = sources or Sources(name, folders)
         self.sandbox = Sandbox(self._sources)
         self._analyses: dict[str, Analysis] = {}
         self._prompts: dict[str, Prompt] = {}
 
+    def overlaid(self, files: Mapping[str, str]) -> "TaskPack":
+        """This pack with the templates `files`, name to text, in place of those of the same name, or added.
+
+        A finding in one of them names it without a folder. Raises `ValueError` for a name that no template can have.
+        """
+        return TaskPack(self.name, self.folders, self.shipped, self._sources.overlaid(files))
+
     def file(self, name: str) -> Path:
-        """The pack's file `name`, the project's copy first. Raises `InputError` if there is none."""
+        """The pack's file `name` on disk, the project's copy first. Raises `InputError` if there is none."""
         return self._sources.file(name)
 
     @cached_property
@@ -78,7 +91,8 @@ class TaskPack:
 
     def templates(self) -> tuple[str, ...]:
         """The names of all template files."""
-        return tuple(sorted({path.name for folder in self.folders for path in folder.glob("*.j2")}))
+        there = {path.name for folder in self.folders for path in folder.glob("*.j2")}
+        return tuple(sorted(there | self._sources.given.keys()))
 
     def copies(self, name: str) -> tuple[str, str]:
         """The text of template `name` as shipped (none: empty) and as used. Raises `InputError`, `TemplateError`."""
@@ -111,18 +125,43 @@ class TaskPack:
             self._prompts[role] = Prompt(self, role)
         return self._prompts[role]
 
+    def prompt_under(self, role: str, name: str, given: tuple[str, ...]) -> "Prompt":
+        """The prompt of `role` with the rules `given` in the file `name`; the last few are kept.
+
+        Raises `ValueError` for rules that are not plain, `TemplateError` for the first thing wrong with the template.
+        """
+        return _prompt_under(self, role, name, given)
+
     def principles(self) -> tuple[str, ...]:
-        """The judge's principles, one each, without their numbering. Raises `TemplateError` for the first fault."""
-        source = self._sources.source(PRINCIPLES)
-        tree = self.sandbox.tree(source)
-        for line, message in principles.faults(tree):
-            raise Defect(source.path, line, message)
-        return tuple(text for _, text in principles.numbered(tree))
+        """The judge's principles; see `rules`."""
+        return self.rules(PRINCIPLES)
+
+    def rules(self, name: str) -> tuple[str, ...]:
+        """The rules in the file `name` ("tactics.j2"), one each, without their numbering.
+
+        Raises `InputError` if there is no such file, `TemplateError` for the first thing wrong with it.
+        """
+        for finding in self.rules_findings(name):
+            raise Defect(finding.path, finding.line, finding.message)
+        return tuple(text for _, text in rules.numbered(self.sandbox.tree(self._sources.source(name))))
+
+    def rules_findings(self, name: str) -> list[Finding]:
+        """Everything wrong with the file of rules `name`. Raises `InputError` if there is no such file."""
+        try:
+            source = self._sources.source(name)
+            found = rules.faults(self.sandbox.tree(source), rules.kind(name) or "rules")
+            return [Finding(source.path, line, message) for line, message in found]
+        except Defect as defect:
+            return [defect.finding]
 
     def data_hash(self) -> str:
         """The hash of the data that the embedded cast works from."""
         there = (name for name in DATA if name != "judge.toml" or self._sources.has(name))
-        return _hash((name, self.file(name).read_text(encoding="utf-8")) for name in there)
+        return _hash((name, self._data(name)) for name in there)
+
+    def _data(self, name: str) -> str:
+        given = self._sources.given.get(name)
+        return self.file(name).read_text(encoding="utf-8") if given is None else given
 
 
 class Prompt:
@@ -167,6 +206,11 @@ class Prompt:
             if template := frame.f_globals.get("__jinja_template__"):
                 path, line = Path(template.filename), template.get_corresponding_lineno(number)
         return Defect(path, line, f"{error}" or type(error).__name__)
+
+
+@lru_cache(maxsize=16)
+def _prompt_under(pack: TaskPack, role: str, name: str, given: tuple[str, ...]) -> Prompt:
+    return pack.overlaid({name: rules.text_of(given)}).prompt(role)
 
 
 def load_pack(task: str, project: Path | None = None) -> TaskPack:

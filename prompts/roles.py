@@ -14,9 +14,9 @@ from typing import Any, Literal
 from kindling.errors import TemplateError, Unscored
 from kindling.prompts.fence import one_line
 from kindling.prompts.judged import Judged
+from kindling.prompts.rules import PRINCIPLES, TACTICS
 
 MAX_TEXT = 20_000
-PRINCIPLES = "principles.j2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +109,26 @@ _MERITS = Variable("merits", "records", ("aspect", "reason"), untrusted=True)
 _FLAWS = Variable("flaws", "records", ("aspect", "reason"), untrusted=True)
 _DEBATED = Variable("debated", "flag", required=False)
 _LABEL = Variable("label", "text")
+_TRUTH = Variable("truth", "text")
 _REASON = Variable("reason", "text", untrusted=True)
+_REQUESTS = Variable("requests", "texts")
+_LESSON = ("query", "response", "reason", "why")
+_TOO_KIND = Variable("too_kind", "records", _LESSON, untrusted=True)
+_TOO_STRICT = Variable("too_strict", "records", _LESSON, untrusted=True)
+_CAUGHT = Variable("caught", "records", _LESSON, untrusted=True)
+_PRINCIPLED = frozenset((PRINCIPLES,))
+_TACTICAL = frozenset((TACTICS,))
 
 ROLES: dict[str, RoleSpec] = {
-    "generator": RoleSpec((_QUERY, _EXAMPLES, Variable("requests", "texts"))),
+    "generator": RoleSpec((_QUERY, _EXAMPLES, _REQUESTS)),
     "positive": RoleSpec((_QUERY, _RESPONSE, _EXAMPLES, _FACTS)),
     "negative": RoleSpec((_QUERY, _RESPONSE, _EXAMPLES, _FACTS)),
-    "judge": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _DEBATED), frozenset((PRINCIPLES,))),
-    "reflector": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _LABEL, _REASON), frozenset((PRINCIPLES,))),
+    "judge": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _DEBATED), _PRINCIPLED),
+    "reflector": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _LABEL, _REASON), _PRINCIPLED),
+    "forger": RoleSpec((_QUERY, _REQUESTS), _TACTICAL),
+    "explainer": RoleSpec((_QUERY, _RESPONSE, _FACTS, _LABEL, _TRUTH, _REASON), _PRINCIPLED),
+    "optimizer": RoleSpec((_TOO_KIND, _TOO_STRICT), _PRINCIPLED),
+    "tactician": RoleSpec((_CAUGHT,), _TACTICAL),
 }
 
 

@@ -1,9 +1,11 @@
 """Where a pack's files come from: the project's folder first, then the shipped one, file by file.
 
 A template is read once, so that check, hash and compiled code all see the same text even if the file changes meanwhile.
-Names have no folder part: a template can name nothing outside its pack.
+Names have no folder part: a template can name nothing outside its pack. `overlaid` puts texts in the place of files, and
+shares what was read of the others.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +36,7 @@ class Defect(TemplateError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A template's text; `name` is the same wherever the file lies."""
+    """A template's text; `name` is the same wherever the file lies. One that lies nowhere has its name for a path."""
 
     name: str
     path: Path
@@ -46,12 +48,25 @@ class Sources:
 
     def __init__(self, pack: str, folders: tuple[Path, ...]) -> None:
         self.folders = folders
+        self.given: dict[str, str] = {}
         self._pack = pack
         self._read: dict[str, Source] = {}
 
+    def overlaid(self, given: Mapping[str, str]) -> "Sources":
+        """These files with the templates `given`, name to text, in place of those of the same name.
+
+        Raises `ValueError` for a name that no template can have.
+        """
+        if wrong := next((name for name in given if Path(name).name != name or not name.endswith(".j2")), None):
+            raise ValueError(f"not the name of a template: {wrong!r}")
+        other = Sources(self._pack, self.folders)
+        other.given = {**self.given, **given}
+        other._read = self._read
+        return other
+
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
-        return self._find(name) is not None
+        """Whether there is a template or file of that name."""
+        return name in self.given or self._find(name) is not None
 
     def file(self, name: str) -> Path:
         """The first file of that name. Raises `InputError` if there is none."""
@@ -61,17 +76,22 @@ class Sources:
 
     def source(self, name: str) -> Source:
         """The template `name`. Raises `InputError` if it is missing, `Defect` if it cannot be read or is too long."""
+        if name in self.given:
+            return _source(name, Path(name), self.given[name])
         if name not in self._read:
             path = self.file(name)
-            text = read(path)
-            if len(text) > MAX_SOURCE:
-                raise Defect(path, 1, f"{len(text):,} characters; a template has at most {MAX_SOURCE:,}")
-            self._read[name] = Source(name, path, text)
+            self._read[name] = _source(name, path, read(path))
         return self._read[name]
 
     def _find(self, name: str) -> Path | None:
         paths = (folder / name for folder in self.folders)
         return next((path for path in paths if path.is_file()), None) if Path(name).name == name else None
+
+
+def _source(name: str, path: Path, text: str) -> Source:
+    if len(text) > MAX_SOURCE:
+        raise Defect(path, 1, f"{len(text):,} characters; a template has at most {MAX_SOURCE:,}")
+    return Source(name, path, text)
 
 
 def read(path: Path) -> str:

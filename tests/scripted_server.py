@@ -6,7 +6,7 @@
 The role is the first of `ROLES` that stands in the model's name; other names write text. An answer depends on the
 request alone, a fault on the request, the seed and how often it was asked: so neither depends on the order of
 arrival, and a request that failed may succeed at its next try. `Script.first` overrides the rates for the first
-requests, `Script.texts` the texts of the first answers.
+requests, `Script.texts` the texts of the first answers; `Script.answers` has a role say what a test wants of it.
 
 A request is *answered* when a whole, parseable completion was sent for it, good or bad: that is what a client pays
 for and must never ask again. `stats()["repeated"]` counts those that were. Texts are strings of neutral phrases of
@@ -17,7 +17,7 @@ import argparse
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-ROLES = ("positive", "negative", "judge", "reflector", "strong", "weak")
+PLAYERS = ("forger", "explainer", "optimizer", "tactician")
+ROLES = ("positive", "negative", "judge", "reflector", "strong", "weak", *PLAYERS)
 BROKEN = ("429", "500", "503", "hang", "cut", "truncated_body")
 UNUSABLE = ("malformed", "wrong_schema", "empty_choices", "refusal", "length")
 FAULTS = BROKEN + UNUSABLE
@@ -38,6 +39,9 @@ _ASPECTS = "用词,流畅,具体,真诚,新意,贴合"
 class Script:
     """How the server behaves. Rates are shares of the requests; what is left over is answered well.
 
+    `answers` holds, for a role, a function from all the words of a prompt to what the role says to them, in place of
+    its own answer; one that depends on its argument alone keeps the server repeatable.
+
     Beyond `capacity` requests at once it answers 429; with `key` set, other keys get 401 (and are quoted in it).
     `rejects` names a field that is answered with 400, as endpoints do that do not know it.
     """
@@ -46,6 +50,7 @@ class Script:
     faults: Mapping[str, float] = field(default_factory=dict)
     first: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    answers: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     seed: int = 0
     retry_after: str | None = None
     capacity: int | None = None
@@ -58,6 +63,8 @@ class Script:
         unknown = [name for name in (*self.faults, *self.first) if name not in (*FAULTS, "ok")]
         if unknown:
             raise ValueError(f"unknown fault {unknown[0]!r}; there are {', '.join(FAULTS)}")
+        if nobody := sorted(set(self.answers) - {*ROLES, "text"}):
+            raise ValueError(f"unknown role {nobody[0]!r}; there are {', '.join(ROLES)}")
 
 
 class ScriptedServer:
@@ -168,7 +175,12 @@ class ScriptedServer:
             return _error(int(kind), "injected")
         if kind == "hang":
             await asyncio.sleep(self.script.hang_s)
-        text = self._texts.popleft() if self._texts else _content(role, key, self.script.good)
+        if self._texts:
+            text = self._texts.popleft()
+        elif role in self.script.answers:
+            text = self.script.answers[role]("\n".join(message["content"] for message in body["messages"]))
+        else:
+            text = _content(role, key, self.script.good)
         data = orjson.dumps(_completion(kind, text, key, body))
         if kind == "cut":
             return await _cut(request, data)
@@ -232,8 +244,20 @@ def _content(role: str, key: bytes, good: float) -> str:
             for place in range(key[0] % 4)
         ]
         return orjson.dumps({"points": points}).decode()
+    if role in PLAYERS:
+        return orjson.dumps(_played(role, key)).decode()
     shortest = {"strong": 4, "weak": 2}.get(role, 1)
     return _text(key, shortest + key[1] % 12)
+
+
+def _played(role: str, key: bytes) -> dict[str, Any]:
+    """What a player of the refinement game says to the request `key`: an optimizer has one to ten different rules."""
+    if role == "forger":
+        return {"flaws": f"故意{_text(key, 1)}", "response": _text(key, 1 + key[1] % 12)}
+    if role == "explainer":
+        return {"why": f"没有看出{_text(key, 2)}"}
+    rules = [f"第{number}条:{_text(key[number:], 2)}" for number in range(1, 2 + key[0] % 10)]
+    return {"reason": f"因为{_text(key, 2)}", "principles" if role == "optimizer" else "tactics": rules}
 
 
 def _text(key: bytes, phrases: int) -> str:

@@ -47,6 +47,42 @@ async def test_texts_vary_in_words_and_length_and_judges_give_both_verdicts():
     assert {orjson.loads(text)["verdict"] for text in verdicts.values()} == {"good", "bad"}
 
 
+@pytest.mark.parametrize(
+    ("role", "fields"),
+    [
+        ("forger", {"flaws", "response"}),
+        ("explainer", {"why"}),
+        ("optimizer", {"reason", "principles"}),
+        ("tactician", {"reason", "tactics"}),
+    ],
+)
+async def test_the_players_of_the_game_answer_in_their_forms_and_fail_like_everybody_else(role, fields):
+    script = Script(faults={"500": 0.2, "wrong_schema": 0.2, "malformed": 0.2})
+    first, stats = await _texts(script, f"{role}-model", count=60)
+    second, _ = await _texts(script, f"{role}-model", count=60, order=-1)
+    assert first == second
+    assert {"500", "wrong_schema", "malformed", "ok"} == set(stats["kinds"])
+    assert stats["roles"] == {role: stats["answered"]}
+    answers, _ = await _texts(Script(), f"{role}-model", count=60)
+    assert len(set(answers.values())) > 40
+    for text in answers.values():
+        answer = orjson.loads(text)
+        assert set(answer) == fields
+        for rules in (answer.get("principles"), answer.get("tactics")):
+            assert rules is None or 1 <= len(set(rules)) == len(rules) <= 10
+
+
+async def test_a_test_may_say_what_a_role_answers_and_faults_still_fall():
+    script = Script(answers={"forger": lambda prompt: f'{{"heard": "{prompt}"}}'}, first=("500", "wrong_schema"))
+    async with ScriptedServer(script).running() as server, aiohttp.ClientSession() as session:
+        assert await _ask(server, 1, "forger", session) == 500
+        assert await _ask(server, 2, "forger", session) == '{"answer": 1}'
+        assert await _ask(server, 3, "forger", session) == '{"heard": "第3条"}'
+        assert set(orjson.loads(await _ask(server, 4, "explainer", session))) == {"why"}
+    with pytest.raises(ValueError, match="unknown role 'forgr'"):
+        Script(answers={"forgr": str})
+
+
 async def test_a_request_answered_twice_is_counted():
     async with ScriptedServer(Script(first=("500",))).running() as server, aiohttp.ClientSession() as session:
         for repeated in (0, 0, 1, 2):

@@ -23,7 +23,7 @@ class Forger(Protocol):
     name: str
 
     async def forge(self, query: Query, tactics: Rules, index: int) -> Forgery:
-        """A forgery by `tactics`, the `index`-th of its query. Raises `CallError` or `Unscored` if none could be had."""
+        """The `index`-th forgery for `query` by `tactics`. Raises `CallError` or `Unscored` if none could be had."""
         ...
 
 
@@ -45,7 +45,7 @@ class LLMForger:
         self._language: Language = pack.settings.language
 
     async def forge(self, query: Query, tactics: Rules, index: int) -> Forgery:
-        """A forgery by `tactics`, the `index`-th of its query. Raises `Unscored` if none could be had."""
+        """The `index`-th forgery for `query` by `tactics`. Raises `Unscored` if none could be had."""
         requests = [request.words for request in parse(query.text, self._pack.settings.brief_chars)]
         prompt = self._pack.prompt_under("forger", TACTICS, tactics)
         messages = prompt.render(query=query.text, requests=requests)

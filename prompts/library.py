@@ -63,7 +63,7 @@ class TaskPack:
         self._prompts: dict[str, Prompt] = {}
 
     def overlaid(self, files: Mapping[str, str]) -> "TaskPack":
-        """This pack with the templates `files`, name to text, in place of those of the same name, or added.
+        """The same pack with the templates `files`, name to text, in place of those of the same name, or added.
 
         A finding in one of them names it without a folder. Raises `ValueError` for a name that no template can have.
         """

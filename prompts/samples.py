@@ -4,6 +4,13 @@ from typing import Any
 
 from kindling.prompts.roles import role_spec
 
+_LESSON = {
+    "query": "送给远方的朋友",
+    "response": "愿你一切都好，天天开心。",
+    "reason": "语气真诚，没有错误。",
+    "why": "没有一处只属于这个人，换个名字也能发。",
+}
+
 _VALUES: dict[str, Any] = {
     "query": "写一句话，送给山里的老朋友，不超过二十个字",
     "response": "山里的灯亮着，等你回来喝茶。",
@@ -14,7 +21,11 @@ _VALUES: dict[str, Any] = {
     "flaws": [{"aspect": "平淡", "reason": "没有说出为什么想念"}],
     "debated": True,
     "label": "good",
+    "truth": "bad",
     "reason": "画面具体，语气真诚。",
+    "too_kind": [_LESSON],
+    "too_strict": [_LESSON],
+    "caught": [_LESSON],
 }
 
 

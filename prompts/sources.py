@@ -1,8 +1,8 @@
 """Where a pack's files come from: the project's folder first, then the shipped one, file by file.
 
 A template is read once, so that check, hash and compiled code all see the same text even if the file changes meanwhile.
-Names have no folder part: a template can name nothing outside its pack. `overlaid` puts texts in the place of files, and
-shares what was read of the others.
+Names have no folder part: a template can name nothing outside its pack. `overlaid` puts texts in the place of files,
+and shares what was read of the others.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -23,7 +23,11 @@ from kindling.errors import ConfigError
 
 FILE = "kindling.toml"
 GENERATORS = ("generator_strong", "generator_weak")
-ROLES = (*GENERATORS, "positive", "negative", "judge", "reflector")
+RoleName = Literal[
+    "generator_strong", "generator_weak", "positive", "negative", "judge", "reflector",
+    "forger", "explainer", "optimizer", "tactician",
+]  # fmt: skip
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
 # request fields that are set from elsewhere, or whose answers nobody here would read
 OWN_FIELDS = frozenset(
     ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format")
@@ -155,9 +159,7 @@ class Config(_Section):
 
     project: Project = Project()
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
-    roles: dict[Literal["generator_strong", "generator_weak", "positive", "negative", "judge", "reflector"], Role] = (
-        Field(default_factory=dict)
-    )
+    roles: dict[RoleName, Role] = Field(default_factory=dict)
     retriever: RetrieverSection = RetrieverSection()
     curate: CurateSection = CurateSection()
     certify: CertifySection = CertifySection()

@@ -2,7 +2,8 @@
 
 Two lists of *rules* evolve: the forger's tactics and the judge's principles. A `Forgery` is a text whose writer knows
 that it is flawed; a `Lesson` is a verdict to learn from, with why; a `Rewrite` is a new list of rules. `Evidence` is
-what the gate sees of a proposed rewrite, `Decision` what it makes of it.
+what the gate sees of a proposed rewrite, `Decision` what it makes of it. A `Standing` is a whole game so far: the rules
+that it started from and every `Round`; all else is derived from these.
 
 Labels are those of `records`: what is true of a text and what a judge said of it have one type, and a lesson holds both
 beside the text, so nothing is joined by an identifier that a model repeats.
@@ -113,3 +114,80 @@ class Decision:
     def accepted(self) -> bool:
         """Whether the proposal becomes the judge's rules."""
         return not self.refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A rewrite of the principles before the gate: from how many lessons it was made, and what the gate decided.
+
+    Without `rules` the optimizer gave none that could be read.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    rules: Rules
+    reason: str
+    lessons: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of the game, from 1. `principles` and `tactics` are those that stand after it.
+
+    Of the forgeries `forged`, `caught` were called bad, those that `fooled` the judge good, and `undecided` ones were
+    left without a verdict; `unforged` could not be had. Of the labelled cases `examined`, `errors` were judged wrongly
+    and `unscored` not at all. `tactics_reason` is the tactician's, empty where the tactics stayed. `asked` counts what
+    was asked of each role, `faults` says what failed.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    number: int
+    forged: int
+    unforged: int
+    caught: int
+    fooled: tuple[Forgery, ...]
+    undecided: int
+    examined: int
+    errors: int
+    unscored: int
+    proposals: tuple[Proposal, ...]
+    principles: Rules
+    tactics: Rules
+    tactics_reason: str
+    asked: dict[str, int]
+    faults: tuple[str, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether any proposal of the round was."""
+        return any(one.decision.accepted for one in self.proposals)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A game so far: the rules that it started from, and its rounds."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    first_principles: Rules
+    first_tactics: Rules
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def principles(self) -> Rules:
+        """The principles that stand."""
+        return self.rounds[-1].principles if self.rounds else self.first_principles
+
+    @property
+    def tactics(self) -> Rules:
+        """The tactics that stand."""
+        return self.rounds[-1].tactics if self.rounds else self.first_tactics
+
+    @property
+    def hard_negatives(self) -> tuple[Forgery, ...]:
+        """Every forgery that ever fooled a judge of this game, once, in the order it was made."""
+        return tuple({one.id: one for each in reversed(self.rounds) for one in reversed(each.fooled)}.values())[::-1]
+
+    @property
+    def stale(self) -> int:
+        """Rounds since the last accepted proposal, or since the start."""
+        return next((past for past, one in enumerate(reversed(self.rounds)) if one.accepted), len(self.rounds))

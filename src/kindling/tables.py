@@ -6,6 +6,7 @@ A writer writes beside its target and renames, so that a reader sees the old fil
 
 import codecs
 import csv
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -140,6 +141,14 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError):  # a full disk
             raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hex. Raises `InputError` if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def write_json(path: Path, data: Any) -> None:

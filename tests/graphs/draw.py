@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from kindling.graphs import debate, rejection_sampling
+from kindling.graphs import debate, refinement, rejection_sampling
 from tests.graphs.actors import World
+from tests.graphs.gamers import CountingGate, Table
 
 PAGE = Path(__file__).parents[2] / "docs/architecture.md"
 BEGIN, END = "<!-- drawings: begin -->\n", "<!-- drawings: end -->\n"
@@ -15,6 +16,9 @@ def drawings() -> str:
     graphs = {
         "Rejection sampling: one query (`graphs/rejection_sampling`)": rejection_sampling.build(cast),
         "Debate: one candidate (`graphs/debate`)": debate.build(cast),
+        "Refinement: the game (`graphs/refinement`)": refinement.build(
+            Table().players(), CountingGate(), refinement.Material((), (), (), ())
+        ),
     }
     parts = [f"### {title}\n\n```mermaid\n{graph.get_graph().draw_mermaid()}```\n" for title, graph in graphs.items()]
     return "\n" + "\n".join(parts) + "\n"

@@ -15,5 +15,10 @@ def test_the_drawings_show_every_step():
         "positive --> judge",
         "negative --> judge",
         "judge -.-> reflect",
+        "detect -.-> sharpen",
+        "explain -.-> propose",
+        "propose --> gate",
+        "gate -.-> propose",
+        "close -.-> sample",
     ):
         assert edge in drawn

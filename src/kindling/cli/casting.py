@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 JUDGES = ("debate", "llm", "embedded", "lexical:PATH")
 DEBATERS = ("positive", "negative", "judge", "reflector")
 EMBEDDED = "embedded"
+LEDGER = "ledger.sqlite"  # in a run folder
 ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost depends on it
 
 
@@ -60,6 +61,15 @@ class CastPlan:
     def paid(self) -> tuple[str, ...]:
         """The roles that models play."""
         return tuple(role for role, player in self.players.items() if " @ " in player)
+
+    def paid_by(self) -> dict[str, Any]:
+        """Which sections and endpoints stand behind the paid roles, as far as they shape what is answered."""
+        prices = {"price_in", "price_out"}
+        endpoints = {self.config.role(role).endpoint for role in self.paid}
+        return {
+            "roles": {role: self.config.role(role).model_dump(mode="json", exclude=prices) for role in self.paid},
+            "endpoints": {name: self.config.endpoints[name].base_url for name in sorted(endpoints)},
+        }
 
     def templates(self) -> dict[str, str]:
         """Hash of whatever decides what a role says: its template, or the embedded cast's data."""
@@ -114,11 +124,16 @@ def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: in
         raise ConfigError(f"unknown judge {judge!r}; there are {', '.join(JUDGES)}")
     pack = load_pack(config.project.task, config.prompts_dir / config.project.task)
     players = {**_generators(config, source), **_debaters(config, judge)}
+    check_keys(config, players)
+    return CastPlan(config, pack, judge, source, seed, players)
+
+
+def check_keys(config: Config, players: dict[str, str]) -> None:
+    """See that the key of every paid player is there. Raises `ConfigError` that names the variable."""
     for player in players.values():
         _, paid, endpoint = player.partition(" @ ")
         if paid:
             api_key(endpoint, config.endpoints[endpoint])
-    return CastPlan(config, pack, judge, source, seed, players)
 
 
 def learned_from(judge: str) -> Path | None:
@@ -153,7 +168,7 @@ def _generators(config: Config, source: str | None) -> dict[str, str]:
     if source == EMBEDDED:
         return dict.fromkeys(GENERATORS, EMBEDDED)
     if source == "llm":
-        cast = {name: _player(config, name) for name in GENERATORS if config.role(name).endpoint != EMBEDDED}
+        cast = {name: player_of(config, name) for name in GENERATORS if config.role(name).endpoint != EMBEDDED}
         if not cast:
             raise ConfigError(f"--source llm: no [roles.{GENERATORS[0]}] with an endpoint and a model in kindling.toml")
         return cast
@@ -166,13 +181,14 @@ def _debaters(config: Config, judge: str) -> dict[str, str]:
     if judge == EMBEDDED or learned_from(judge):
         return {"judge": judge}
     if judge == "debate":
-        return {role: _player(config, role) for role in DEBATERS}
+        return {role: player_of(config, role) for role in DEBATERS}
     if config.role("judge").endpoint == EMBEDDED:
         raise ConfigError("--judge llm: no [roles.judge] with an endpoint and a model in kindling.toml")
-    return {"judge": _player(config, "judge")}
+    return {"judge": player_of(config, "judge")}
 
 
-def _player(config: Config, role: str) -> str:
+def player_of(config: Config, role: str) -> str:
+    """Who plays `role` by the configuration: "embedded" or "MODEL @ ENDPOINT"."""
     section = config.role(role)
     return EMBEDDED if section.endpoint == EMBEDDED else f"{section.model} @ {section.endpoint}"
 
@@ -182,14 +198,9 @@ def _template(role: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
-    """A cast ready to play. `judge` is the whole of whoever judges in it: the debate where there is one.
+class Till:
+    """What pays: the models, the ledger of all runs that used it, and the budget. All are None where nobody is paid."""
 
-    `models` is None where nobody is paid; `ledger` holds the calls of all runs that used it.
-    """
-
-    cast: "Cast"
-    judge: "Judge"
     models: "Models | None"
     ledger: "Ledger | None"
     budget: "Budget | None"
@@ -210,14 +221,28 @@ class Company:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Company(Till):
+    """A cast ready to play. `judge` is the whole of whoever judges in it: the debate where there is one."""
+
+    cast: "Cast"
+    judge: "Judge"
+
+
 @asynccontextmanager
 async def open_cast(plan: CastPlan, ledger_file: Path, budget: "Budget | None" = None) -> AsyncIterator[Company]:
     """The agents of `plan`, within the configuration's limits, or within what is left of a `budget` that is given.
 
     The ledger is opened only if a model plays, and left behind only if one was paid.
     """
-    from kindling.agents.cast import Cast
+    async with open_till(plan, ledger_file, budget) as till:
+        cast = cast_of(plan, till.models)
+        yield Company(till.models, till.ledger, till.budget, cast, judge_of(plan, cast))
 
+
+@asynccontextmanager
+async def open_till(plan: CastPlan, ledger_file: Path, budget: "Budget | None" = None) -> AsyncIterator[Till]:
+    """What pays for the models of `plan`, as `open_cast` says."""
     async with AsyncExitStack() as stack:
         models, ledger = None, None
         if plan.paid:
@@ -230,27 +255,45 @@ async def open_cast(plan: CastPlan, ledger_file: Path, budget: "Budget | None" =
                 spent = sum(one.calls for one in totals), sum(one.cost for one in totals)
                 budget = Budget(plan.config.budget, *spent)
             models = await stack.enter_async_context(open_models(plan.config, ledger, budget, plan.seed))
-        make = _Agents(plan, models)
-        cast = Cast(
-            retriever=make.retriever,
-            generators=make.generators(),
-            positive=make.critic("positive"),
-            negative=make.critic("negative"),
-            judge=make.judge(),
-            reflector=make.reflector(),
-            brief_chars=plan.pack.settings.brief_chars,
-        )
-        judge: Judge = cast.judge
-        if plan.judge == "debate":
-            from kindling.graphs.debate import DebateJudge
+        yield Till(models, ledger, budget)
 
-            judge = DebateJudge(cast, plan.config.retriever.show_to, text_id(*map(str, plan.templates().items())))
-        yield Company(cast, judge, models, ledger, budget)
+
+def cast_of(plan: CastPlan, models: "Models | None") -> "Cast":
+    """The agents of `plan`; `models` play the roles that are paid for."""
+    from kindling.agents.cast import Cast
+
+    make = _Agents(plan, models)
+    return Cast(
+        retriever=make.retriever,
+        generators=make.generators(),
+        positive=make.critic("positive"),
+        negative=make.critic("negative"),
+        judge=make.judge(),
+        reflector=make.reflector(),
+        brief_chars=plan.pack.settings.brief_chars,
+    )
+
+
+def judge_of(plan: CastPlan, cast: "Cast") -> "Judge":
+    """The whole of whoever judges in `cast`: the debate, where there is one."""
+    if plan.judge != "debate":
+        return cast.judge
+    from kindling.graphs.debate import DebateJudge
+
+    return DebateJudge(cast, plan.config.retriever.show_to, text_id(*map(str, plan.templates().items())))
 
 
 def ledger_beside(out: Path) -> Path:
     """Where the paid answers behind the file `out` are kept between runs."""
     return out.with_name(f"{out.name}.ledger.sqlite")
+
+
+def anything_paid(ledger: Path) -> bool:
+    """Whether any answer stands in the ledger at that place, if there is one."""
+    if not ledger.exists():
+        return False
+    with _open_ledger(ledger) as paid:
+        return bool(paid.totals())
 
 
 @contextmanager

@@ -5,7 +5,6 @@ rows that have no finished record under the present templates; calls that were p
 """
 
 import asyncio
-import hashlib
 import heapq
 import logging
 import time
@@ -18,7 +17,6 @@ from typing import Any
 
 import orjson
 
-from kindling.agents.ledger import Ledger
 from kindling.agents.retriever import corpus_file
 from kindling.cli import casting, console, curated
 from kindling.config import Config
@@ -29,7 +27,7 @@ from kindling.graphs.journal import RowJournal
 from kindling.graphs.rejection_sampling import Settings, build, sampler
 from kindling.records import text_id
 from kindling.runs import RunFolder, cpu_seconds, open_run, peak_memory_mb, versions
-from kindling.tables import read_rows
+from kindling.tables import read_rows, sha256
 
 INTERRUPTED = 130
 TROUBLES = 10  # the most frequent ones are shown
@@ -78,13 +76,8 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
 
 def _anything_done(folder: Path) -> bool:
     """Whether a run got as far as a paid answer or a finished row."""
-    journal, ledger = folder / "journal.jsonl", folder / "ledger.sqlite"
-    if journal.exists() and journal.stat().st_size > 0:
-        return True
-    if not ledger.exists():
-        return False
-    with closing(Ledger(ledger)) as paid:
-        return bool(paid.totals())
+    journal = folder / "journal.jsonl"
+    return (journal.exists() and journal.stat().st_size > 0) or casting.anything_paid(folder / casting.LEDGER)
 
 
 def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
@@ -102,32 +95,21 @@ def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
 def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
     """What defines the run: a resume with anything else here is another run."""
     config = request.config
-    prices = {"price_in", "price_out"}  # they shape no row
-    roles = {role: config.role(role).model_dump(mode="json", exclude=prices) for role in plan.paid}
-    endpoints = {config.role(role).endpoint for role in plan.paid}
     retriever = config.retriever.model_dump(mode="json")
     responses = casting.responses_from(plan.source)
     return {
         "task": config.project.task,
-        "queries": {"file": request.queries.name, "sha256": _sha256(request.queries), "column": request.column},
+        "queries": {"file": request.queries.name, "sha256": sha256(request.queries), "column": request.column},
         "limit": request.limit,
         "seed": request.seed,
         "judge": request.judge,
         "players": plan.players,
-        "source": {"sha256": _sha256(responses)} if responses else None,
-        "roles": roles,
-        "endpoints": {name: config.endpoints[name].base_url for name in sorted(endpoints)},
-        "retriever": {**retriever, "sha256": _sha256(corpus_file(config, plan.pack))},
+        "source": {"sha256": sha256(responses)} if responses else None,
+        **plan.paid_by(),
+        "retriever": {**retriever, "sha256": sha256(corpus_file(config, plan.pack))},
         "pack": plan.pack.settings.model_dump(),
         "curate": config.curate.model_dump(mode="json", exclude={"in_flight"}),
     }
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, as_json: bool) -> int:
@@ -182,7 +164,7 @@ async def _run(
     request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, journal: RowJournal, *, quiet: bool
 ) -> tuple[Tally, dict[str, Any]]:
     """The rows through the graph; Ctrl-C once lets what is in flight finish, twice cancels it."""
-    async with casting.open_cast(plan, run.path / "ledger.sqlite") as company:
+    async with casting.open_cast(plan, run.path / casting.LEDGER) as company:
         graph = build(company.cast, Settings.of(request.config, request.seed))
         with stop_on_interrupt() as stop, console.progress("curating", len(intake.queries), quiet=quiet) as advance:
             tally = await run_rows(
@@ -252,7 +234,7 @@ def _card_facts(request: Request, plan: casting.CastPlan) -> list[str]:
         f"{curate.candidates} candidates a query, pairing {curate.pairing}, margin {curate.margin:g}",
         f"seed: {request.seed}",
         *(f"template {role}: {known}" for role, known in plan.templates().items()),
-        f"queries: {request.queries.name}, sha256 {_sha256(request.queries)}",
+        f"queries: {request.queries.name}, sha256 {sha256(request.queries)}",
     ]
 
 

@@ -65,6 +65,7 @@ class _Walk(NodeVisitor):
         self._spec = spec
         self._sandbox = sandbox
         self._used: set[str] = set()
+        self._named: set[str] = set()
         self._open: tuple[Source, ...] = ()  # the file at hand is the last, after those that include it
         self._includes = 0
         self._constant = False
@@ -83,7 +84,7 @@ class _Walk(NodeVisitor):
                 self._find(source, 1, f"no block {name!r}: a role's template has the blocks {' and '.join(BLOCKS)}")
         for name in sorted(self._spec.required - self._used):
             self._find(source, 1, f"variable {name!r} is never used, but this role cannot do without it")
-        for name in sorted(self._spec.includes - {file.name for file in self.files}):
+        for name in sorted(self._spec.includes - self._named):
             self._find(source, 1, f'does not include {name}: write {{% include "{name}" %}}')
 
     def _read(self, source: Source, walk: Callable[[nodes.Template], list[str]]) -> list[str]:
@@ -133,6 +134,7 @@ class _Walk(NodeVisitor):
         elif self._includes > MAX_INCLUDES:
             self._report(node.lineno, f"more than {MAX_INCLUDES} includes in one prompt")
         else:
+            self._named.add(name)
             self._included(name, node)
 
     def _included(self, name: str, node: nodes.Include) -> None:

@@ -128,7 +128,7 @@ class TaskPack:
     def prompt_under(self, role: str, name: str, given: tuple[str, ...]) -> "Prompt":
         """The prompt of `role` with the rules `given` in the file `name`; the last few are kept.
 
-        Raises `ValueError` for rules that are not plain, `TemplateError` for the first thing wrong with the template.
+        Raises `InputError` for rules that are not plain, `TemplateError` for the first thing wrong with the template.
         """
         return _prompt_under(self, role, name, given)
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 
 from jinja2 import nodes
 
-from kindling.prompts.fence import one_line
+from kindling.errors import InputError
+from kindling.prompts.fence import neutralise, one_line
 
 PRINCIPLES = "principles.j2"
 TACTICS = "tactics.j2"
@@ -73,17 +74,22 @@ def fault(rules: Sequence[str]) -> str | None:
         return f"{len(rules)} rules; at most {MAX_RULES}"
     if len(set(rules)) < len(rules):
         return "the same rule twice"
-    return next((f"no plain sentence: {one_line(rule)[:40]!r}" for rule in rules if not is_plain(rule)), None)
+    return next((_not_plain(rule) for rule in rules if not is_plain(rule)), None)
 
 
 def is_plain(rule: str) -> bool:
     """Whether `rule` can be a line of a file and is read back as it is; see the module."""
-    return bool(rule) and one_line(rule) == rule == unnumbered(rule) and not _SYNTAX.search(rule)
+    one = rule != "" and "\n" not in rule
+    return one and neutralise(rule) == rule == unnumbered(rule) and not _SYNTAX.search(rule)
 
 
 def text_of(rules: Sequence[str]) -> str:
-    """The text of a file with `rules`. Raises `ValueError` for one that is not plain: ask `fault` first."""
+    """The text of a file with `rules`. Raises `InputError` for one that is not plain: ask `fault` first."""
     for rule in rules:
         if not is_plain(rule):
-            raise ValueError(f"no plain sentence: {rule!r}")
+            raise InputError(_not_plain(rule))
     return "".join(f"{rule}\n" for rule in rules)
+
+
+def _not_plain(rule: str) -> str:
+    return f"a rule is one plain line without number, markup and template syntax, not {one_line(rule)[:40]!r}"

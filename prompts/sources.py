@@ -57,8 +57,9 @@ class Sources:
 
         Raises `ValueError` for a name that no template can have.
         """
-        if wrong := next((name for name in given if Path(name).name != name or not name.endswith(".j2")), None):
-            raise ValueError(f"not the name of a template: {wrong!r}")
+        for name in given:
+            if Path(name).name != name or not name.endswith(".j2"):
+                raise ValueError(f"not the name of a template: {name!r}")
         other = Sources(self._pack, self.folders)
         other.given = {**self.given, **given}
         other._read = self._read

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kindling.cli import main
-from kindling.config import Config, load_config
+from kindling.config import ROLES, Config, load_config
 from kindling.prompts.library import load_pack
 
 
@@ -36,7 +36,19 @@ FILES = [
     "prompts/greetings",
     *(
         f"prompts/greetings/{name}.j2"
-        for name in ("generator", "judge", "negative", "positive", "principles", "reflector")
+        for name in (
+            "explainer",
+            "forger",
+            "generator",
+            "judge",
+            "negative",
+            "optimizer",
+            "positive",
+            "principles",
+            "reflector",
+            "tactician",
+            "tactics",
+        )
     ),
 ]
 
@@ -50,8 +62,15 @@ def uncommented(text):
 def test_init_makes_a_project_with_a_copy_of_every_template(run):
     assert run("mine") == (0, "made mine/kindling.toml and mine/prompts/greetings/; next: cd mine\n", "")
     assert tree("mine") == FILES
-    for name in load_pack("greetings").templates():
-        assert (Path("mine/prompts/greetings") / name).read_bytes() == load_pack("greetings").file(name).read_bytes()
+    for copy in Path("mine/prompts/greetings").iterdir():
+        assert copy.read_bytes() == load_pack("greetings").file(copy.name).read_bytes()
+
+
+def test_a_list_of_principles_to_start_from_stays_in_the_package(run):
+    run("mine")
+    pack = load_pack("greetings", Path("mine/prompts/greetings"))
+    assert pack.file("principles_weak.j2").parent == pack.shipped
+    assert len(pack.rules("principles_weak.j2")) == 6
 
 
 @pytest.mark.parametrize("name", [".", "deep/er/mine", "空 的", "empty", "-mine"])
@@ -80,7 +99,7 @@ def test_every_example_in_the_file_is_valid(run):
     assert not [line for line in text.partition("[project]")[2].splitlines() if line.startswith("#")]
     config = load_config(path)
     assert set(config.endpoints) == {"main", "judging"}
-    assert len(config.roles) == 6
+    assert set(config.roles) == set(ROLES)
     assert config.role("judge").votes == 3
     assert config.retriever.examples == "examples.jsonl"
     assert (config.budget.max_calls, config.budget.max_cost, config.budget.max_minutes) == (10000, 10.0, 60)

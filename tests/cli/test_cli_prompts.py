@@ -9,10 +9,11 @@ import orjson
 import pytest
 
 from kindling.cli import main
+from kindling.prompts.library import load_pack
 from kindling.prompts.roles import ROLES as SPECS
 from kindling.prompts.sandbox import FILTERS, TESTS
 
-ROLES = ("generator", "positive", "negative", "judge", "reflector")
+PRINCIPLED = ["judge", "reflector", "explainer", "optimizer"]
 
 
 @pytest.fixture
@@ -57,18 +58,19 @@ def test_list_shows_every_role_with_its_hash(run):
     assert (status, err) == (0, "")
     assert out.startswith("greetings: 中文祝福语\n")
     rows = orjson.loads(run("prompts", "list", "--json")[1])
-    assert [row["role"] for row in rows] == list(ROLES)
+    assert [row["role"] for row in rows] == list(SPECS)
     assert all(row["changed"] == [] and row["hash"] in out for row in rows)
 
 
 def test_list_names_the_files_that_changed_and_only_their_roles(run, mine):
     before = orjson.loads(run("prompts", "list", "--json")[1])
     edit(mine / "principles.j2", "祝福里没有错误", "祝福里绝没有错误")
+    edit(mine / "tactics.j2", "语气错一档", "语气错几档")
     after = orjson.loads(run("prompts", "list", "--json")[1])
     changed = [new["role"] for old, new in zip(before, after, strict=True) if old["hash"] != new["hash"]]
-    assert changed == ["judge", "reflector"]
+    assert sorted(changed) == sorted([*PRINCIPLED, "forger", "tactician"])
     assert {row["role"]: row["changed"] for row in after if row["changed"]} == {
-        role: ["principles.j2"] for role in changed
+        role: ["principles.j2" if role in PRINCIPLED else "tactics.j2"] for role in changed
     }
     assert all(row["file"] == f"prompts/greetings/{row['role']}.j2" for row in after)
 
@@ -83,6 +85,14 @@ def test_show_prints_the_file_and_what_it_includes(run, mine):
     assert out == "".join(
         f"==> prompts/greetings/{path.name} <==\n{path.read_text(encoding='utf-8')}\n" for path in (judge, principles)
     )
+
+
+@pytest.mark.parametrize("name", ["principles", "tactics", "principles_weak"])
+def test_show_prints_a_list_of_rules(run, name):
+    status, out, err = run("prompts", "show", name)
+    file = load_pack("greetings").file(f"{name}.j2")
+    assert (status, err) == (0, "")
+    assert out == f"==> {file} <==\n{file.read_text(encoding='utf-8')}\n"
 
 
 def test_show_works_on_a_template_that_is_broken(run, mine):
@@ -124,11 +134,11 @@ def test_render_takes_any_argument_that_a_shell_may_give(run):
 
 
 def test_check_is_content_with_what_is_shipped_and_with_a_fresh_copy(run, mine, monkeypatch):
-    wanted = "greetings: 5 templates and 6 principles, all well\n"
+    wanted = "greetings: 9 templates and 10 principles, all well\n"
     status, out, err = first = run("prompts", "check")
     assert (status, err) == (0, "")
     assert out.startswith(wanted)
-    assert out.count("understood by the embedded judge: yes (") == 6
+    assert out.count("understood by the embedded judge: yes (") == 10
     monkeypatch.chdir("/")
     assert run("prompts", "check") == first
 
@@ -138,7 +148,9 @@ def test_check_names_file_and_line_of_each_finding_in_the_users_copy(run, mine):
     edit(judge, "{{ query | fence", "{{ query | shout | fence")
     edit(judge, '{{ response | fence("回复") }}', "{{ response }} {{ mood }}")
     with principles.open("a", encoding="utf-8") as file:
-        file.write("七。\n八。\n九。\n十。\n十一。\n")
+        file.write("十一。\n")
+    (mine / "tactics.j2").write_text("一。\n一。\n", encoding="utf-8")
+    (mine / "principles_odd.j2").write_text("{# 一条也没有 #}\n", encoding="utf-8")
     status, out, err = run("prompts", "check")
     found = out.splitlines()
     query, response = line_of(judge, "shout"), line_of(judge, "mood")
@@ -148,11 +160,15 @@ def test_check_names_file_and_line_of_each_finding_in_the_users_copy(run, mine):
         f"prompts/greetings/judge.j2:{response}",
         f"prompts/greetings/judge.j2:{response}",
         f"prompts/greetings/principles.j2:{line_of(principles, '十一。')}",
+        "prompts/greetings/principles_odd.j2:1",
+        "prompts/greetings/tactics.j2:2",
     ]
     assert "unknown filter 'shout'" in out
     assert "variable 'mood' is not given to this role" in out
     assert "judged text ('response') is printed without the fence filter" in out
     assert "more than 10 principles: drop or merge one" in out
+    assert "no principles: write one a line" in out
+    assert "the same tactic as in line 1" in out
 
 
 def test_check_answers_scripts_in_json(run, mine):
@@ -212,6 +228,7 @@ def test_diff_shows_a_file_of_the_users_own_and_one_without_a_last_newline(run, 
         (("list", "--task", "slogans"), "no task pack 'slogans'; there are greetings"),
         (("check", "--task", "../greetings"), "no task pack '../greetings'; there are greetings"),
         (("show", "judge", "--config", "nothing.toml"), "nothing.toml: cannot be read: "),
+        (("show", "principles_none"), "task pack 'greetings' has no principles_none.j2 (looked in "),
         (("diff", "jury"), "task pack 'greetings' has no jury.j2 (looked in "),
         (("diff", "../greetings/judge"), "task pack 'greetings' has no ../greetings/judge.j2 (looked in "),
     ],

@@ -6,6 +6,13 @@ from pathlib import Path
 from kindling.prompts.check import check_pack
 from kindling.prompts.library import TaskPack, load_pack
 
+
+def lesson(mark: str) -> dict[str, str]:
+    """A case of the game to learn from, every text with `mark` at its end."""
+    texts = {"query": "给朋友", "response": "万事如意。", "reason": "祝愿真诚", "why": "谁都能发"}
+    return {name: f"{text}{mark}" for name, text in texts.items()}
+
+
 # the evil ones spell out loud where they came from, so that a test can look for them
 QUERY = "给老师写一句话QQQ"
 RESPONSE = "灯亮着，路不远。RRR"
@@ -19,7 +26,11 @@ VALUES = {
     "flaws": [{"aspect": "平淡FFF", "reason": "没有缘由FFF"}],
     "debated": True,
     "label": "good",
+    "truth": "bad",
     "reason": "站得住JJJ",
+    "too_kind": [lesson("KKK"), lesson("KKK")],
+    "too_strict": [lesson("SSS")],
+    "caught": [lesson("CCC")],
 }
 NAMES = {
     "generator": "query examples requests",
@@ -27,8 +38,18 @@ NAMES = {
     "negative": "query response examples facts",
     "judge": "query response facts merits flaws debated",
     "reflector": "query response facts merits flaws label reason",
+    "forger": "query requests",
+    "explainer": "query response facts label truth reason",
+    "optimizer": "too_kind too_strict",
+    "tactician": "caught",
 }
-SECRET = re.compile("QQQ|RRR|EEE|MMM|FFF|JJJ")
+READERS = {
+    "principles.j2": {"judge", "reflector", "explainer", "optimizer"},
+    "tactics.j2": {"forger", "tactician"},
+    "principles_weak.j2": set(),
+}
+"""Which roles read a file of rules."""
+SECRET = re.compile("QQQ|RRR|EEE|MMM|FFF|JJJ|KKK|SSS|CCC")
 USER = {
     "judge": """{% block system %}
 Judge by these:

@@ -9,11 +9,12 @@ import time
 import pytest
 
 from kindling.errors import InputError, KindlingError, TemplateError, Unscored
+from kindling.game import Lesson
 from kindling.prompts.check import check_pack
 from kindling.prompts.library import load_pack
 from kindling.prompts.roles import MAX_TEXT, ROLES
 from kindling.records import Example, Fact, Point
-from tests.prompts.packs import NAMES, SECRET, USER, VALUES, Project, outside, values
+from tests.prompts.packs import NAMES, READERS, SECRET, USER, VALUES, Project, outside, values
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_what_an_attacker_writes_everywhere_changes_no_line_of_ours(shipped):
         calm, attacked = values(role), values(role)
         for variable in ROLES[role].variables:
             if variable.name in ROLES[role].untrusted:
-                records = [dict.fromkeys(variable.fields, evil)]
+                records = [dict.fromkeys(variable.fields, evil)] * len(calm[variable.name])
                 attacked[variable.name] = evil if variable.kind == "text" else records
         seen = [shipped.prompt(role).render(**given) for given in (calm, attacked)]
         assert seen[0][0] == seen[1][0]
@@ -95,6 +96,9 @@ def test_records_and_plain_mappings_make_the_same_prompt(shipped):
         for name, kind in (("merits", Point), ("flaws", Point), ("examples", Example)):
             if name in given:
                 given[name] = tuple(kind(**one) for one in VALUES[name])
+        for name in ("too_kind", "too_strict", "caught"):
+            if name in given:
+                given[name] = tuple(Lesson(**one, truth="bad", said="bad") for one in VALUES[name])
         assert shipped.prompt(role).render(**given) == shipped.prompt(role).render(**values(role))
 
 
@@ -237,11 +241,11 @@ def test_a_pack_sees_one_version_of_a_file_however_often_it_changes(project):
 # ---- the hash
 
 
-def test_editing_the_principles_changes_the_judge_and_the_reflector_only(project, shipped):
-    text = shipped.file("principles.j2").read_text(encoding="utf-8")
-    project.write("principles.j2", text + "还要有趣。\n")
+@pytest.mark.parametrize(("name", "readers"), READERS.items())
+def test_editing_rules_changes_the_roles_that_read_them_and_no_others(project, shipped, name, readers):
+    project.write(name, "还要有趣。\n")
     before, after = hashes(shipped), hashes(project.pack())
-    assert {role for role in ROLES if before[role] != after[role]} == {"judge", "reflector"}
+    assert {role for role in ROLES if before[role] != after[role]} == readers
 
 
 def test_a_copy_has_the_hash_of_the_original(project, shipped):

@@ -56,6 +56,26 @@ prompts = "prompts"             # your copies of the templates; a file you delet
 # model = "a-careful-model"
 # temperature = 0.0
 
+# [roles.forger]                # this and the next three play in kindling refine, with the judge
+# endpoint = "main"
+# model = "a-large-model"
+# temperature = 1.0
+
+# [roles.explainer]
+# endpoint = "judging"
+# model = "a-careful-model"
+# temperature = 0.0
+
+# [roles.optimizer]
+# endpoint = "judging"
+# model = "a-careful-model"
+# temperature = 0.7
+
+# [roles.tactician]
+# endpoint = "main"
+# model = "a-large-model"
+# temperature = 1.0
+
 [retriever]
 k = 3                           # examples a query; 0 for none
 # examples = "examples.jsonl"   # your own: a line {{"query": ..., "response": ...}} each
@@ -90,6 +110,7 @@ def init(
     from kindling.config import FILE
     from kindling.errors import RunFolderError
     from kindling.prompts.library import load_pack
+    from kindling.prompts.rules import PRINCIPLES, TACTICS, kind
 
     pack = load_pack(task)
     try:
@@ -101,7 +122,8 @@ def init(
             prompts = Path(made) / "prompts" / task
             prompts.mkdir(parents=True)
             for template in sorted(pack.folders[-1].glob("*.j2")):
-                shutil.copyfile(template, prompts / template.name)
+                if not kind(template.name) or template.name in (PRINCIPLES, TACTICS):  # other lists are to start from
+                    shutil.copyfile(template, prompts / template.name)
             (Path(made) / FILE).write_text(TEMPLATE.format(task=task), encoding="utf-8")
             for child in sorted(Path(made).iterdir()):
                 child.rename(directory / child.name)

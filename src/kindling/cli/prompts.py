@@ -16,7 +16,8 @@ Task = Annotated[
     str | None,
     typer.Option("--task", help="The task pack.", show_default="project.task of kindling.toml, or greetings"),
 ]
-RoleName = Annotated[str, typer.Argument(help="generator, positive, negative, judge or reflector.")]
+RoleName = Annotated[str, typer.Argument(help="A role, as kindling prompts list names it.")]
+FileName = Annotated[str, typer.Argument(help="A role, or a list of rules: principles, tactics.")]
 
 
 def _pack(task: str | None, config: Path | None) -> "TaskPack":
@@ -51,15 +52,22 @@ def list_(task: Task = None, config: options.ConfigFile = None, json: options.Js
 
 
 @app.command()
-def show(role: RoleName, task: Task = None, config: options.ConfigFile = None) -> None:
-    """Print the template of a role as it stands in its file, followed by what it includes.
+def show(role: FileName, task: Task = None, config: options.ConfigFile = None) -> None:
+    """Print the template of a role as it stands in its file, followed by what it includes; or a list of rules.
 
     [bold]Example[/bold]
 
     kindling prompts show judge
     """
-    for source in _pack(task, config).analysis(role).files:
-        typer.echo(f"==> {source.path} <==\n{source.text}")
+    from kindling.prompts.rules import kind
+
+    pack, name = _pack(task, config), f"{role}.j2"
+    if kind(name):
+        shown = [(pack.file(name), pack.copies(name)[1])]
+    else:
+        shown = [(source.path, source.text) for source in pack.analysis(role).files]
+    for path, text in shown:
+        typer.echo(f"==> {path} <==\n{text}")
 
 
 @app.command()
@@ -139,7 +147,10 @@ def _understood(pack: "TaskPack") -> list[str]:
 
 @app.command()
 def diff(
-    role: Annotated[str | None, typer.Argument(help="A role, or principles.", show_default="all templates")] = None,
+    role: Annotated[
+        str | None,
+        typer.Argument(help="A role, or a list of rules: principles, tactics.", show_default="all templates"),
+    ] = None,
     task: Task = None,
     config: options.ConfigFile = None,
 ) -> None:

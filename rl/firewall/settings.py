@@ -1,0 +1,58 @@
+"""The limits of a run, each with its reason. A limit is passed when the numbers say so beyond their own noise."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a healthy run keeps. The *reference* is the first `reference` steps, the *window* the latest `window`.
+
+    The window is short, since a policy that grows does so by percents a step, and a mean over many steps would come to
+    it late; the reference is longer, since everything is compared with it.
+
+    certainty       how many standard errors a difference from the reference must have besides passing its limit. The
+                    check is made at every step, so the usual 2 would stop every healthy run; 4 stops one in hundreds.
+    length_rise     how far the mean length may rise over the reference, relative. Good texts have a length of their
+                    own; a run that needs more than this to be better has learned something else.
+    length_fall     the same downwards.
+    limit_share     share of completions cut off at the token limit; counts only where it has also risen by half of
+                    itself, since a base model that was never tuned starts high.
+    kl              nats a token from the reference model: at one half, a text of 60 tokens is e^30 times less likely
+                    under the model that was certified to be sound.
+    entropy_fall    how far the entropy may fall relative to the reference: beyond it the policy writes one text.
+    phrase_share    no phrase may come to stand in more completions than this …
+    phrase_rise     … having risen by so much (absolute) since the reference …
+    phrase_known    … unless more than this share of the references have it too.
+    unscored        share of completions that the judge could not score: beyond it the run is taught by few.
+    without_advantage   share of groups whose rewards are all equal: beyond it there is nothing left to learn from.
+    canaries        least accuracy by kind of canary, `canary_else` for other kinds. A judge may be that bad and no
+                    worse: the alarm is a one-sided binomial test at `canary_doubt` over the last `canary_window`.
+    shadow_fall     how far the shadow judge's mean score may fall while the reward rises.
+    shadow_window   reports of the shadow that are compared, at the beginning and now.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    reference: int = 10
+    window: int = 5
+    certainty: float = 4.0
+    length_rise: float = 0.15
+    length_fall: float = 0.30
+    limit_share: float = 0.10
+    kl: float = 0.5
+    entropy_fall: float = 0.70
+    phrase_share: float = 0.50
+    phrase_rise: float = 0.30
+    phrase_known: float = 0.20
+    unscored: float = 0.50
+    without_advantage: float = 0.95
+    canaries: dict[str, float] = field(
+        default_factory=lambda: {"good": 0.5, "bad": 0.6, "off-topic": 0.5, "attack": 0.7, "padded": 0.6}
+    )
+    canary_else: float = 0.5
+    canary_window: int = 60
+    canary_doubt: float = 1e-3
+    shadow_fall: float = 0.05
+    shadow_window: int = 3

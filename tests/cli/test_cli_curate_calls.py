@@ -83,7 +83,8 @@ def test_an_edited_template_runs_only_what_depends_on_it_again(kindling, tmp_pat
         text = file.read_text(encoding="utf-8")
         old = "\n" if template == "principles" else "{% block system %}"
         assert old in text
-        file.write_text(text.replace(old, f"{old}像当面说的话。\n", 1), encoding="utf-8")
+        added = "像当面说的话：" if template == "principles" else "像当面说的话。\n"
+        file.write_text(text.replace(old, old + added, 1), encoding="utf-8")
         done = kindling(*command, "--resume")
         more = Counter(server.stats()["roles"]) - before
         assert server.stats()["repeated"] == 0

@@ -1,11 +1,12 @@
 """What an endpoint understands of a request, learned from its own refusals and remembered for the process.
 
-OpenAI-compatible endpoints differ in three fields. Each is sent first in the form that most take, and changed once
-when the endpoint refuses it with 400 or 422 and names it:
+OpenAI-compatible endpoints differ in four fields. Each is sent first in the form that most take, and changed when the
+endpoint refuses it with 400 or 422 and names it:
 
     response_format   json_schema, then nothing: the answer is parsed from plain text (only with structured = "auto")
     max_tokens        then max_completion_tokens
     seed              then none
+    top_logprobs      20, then 5, then no log-probabilities (some endpoints say 403 to these)
 
 A change is never silent: it stands in `notes`, which the statistics of a run show. The refused request costs nothing.
 """
@@ -19,11 +20,14 @@ from kindling.agents.transport import Fault
 from kindling.errors import ConfigError
 
 _REFUSALS = (400, 422)
+# alternatives a token: the most that most endpoints give, what the frugal ones give, none
+TOP_LOGPROBS = (20, 5, 0)
 _SCHEMA = re.compile(r"response_format|json_schema|guided|structured output", re.IGNORECASE)
 _UNKNOWN = re.compile(
     r"un(supported|recognized|known|expected)|not (supported|permitted|allowed)|instead", re.IGNORECASE
 )
 _LIMIT = re.compile(r"max_completion_tokens")
+_LOGPROBS = re.compile(r"log_?prob|log.probabilit", re.IGNORECASE)
 _SEED = re.compile(r"\bseed\b", re.IGNORECASE)
 
 
@@ -37,17 +41,25 @@ class Dialect:
         self._schema = structured != "text"
         self._limit_field = "max_tokens"
         self._seed = True
+        self._top = TOP_LOGPROBS[0]
 
     @property
     def asks_schema(self) -> bool:
         """Whether the configuration has this endpoint asked for json_schema (it may have refused since)."""
         return self._structured != "text"
 
+    @property
+    def gives_logprobs(self) -> bool:
+        """Whether log-probabilities may be asked for: until they are refused."""
+        return self._top > 0
+
     def body(self, call: Call) -> dict[str, Any]:
         """The request fields of `call` in which endpoints differ, and whatever else the role sends."""
         body: dict[str, Any] = {self._limit_field: call.sampling["max_tokens"], **call.sampling["extra"]}
         if self._seed:
             body["seed"] = call.sampling["seed"]
+        if call.choice is not None and self._top:
+            body |= {"logprobs": True, "top_logprobs": self._top}
         if call.schema is not None and self._schema:
             form = {"name": str(call.schema.get("title", "answer")), "strict": True, "schema": call.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -58,9 +70,15 @@ class Dialect:
 
         Raises `ConfigError` if the form that is refused is the one that the configuration insists on.
         """
+        said = fault.detail
+        if "logprobs" in body and fault.status in (*_REFUSALS, 403) and _LOGPROBS.search(said):
+            # requests that were in flight together are refused together: one step is enough
+            if body["top_logprobs"] == self._top:
+                self._top = TOP_LOGPROBS[TOP_LOGPROBS.index(self._top) + 1]
+                self._note(not self._top, f"{self.where}: gives no log-probabilities, verdicts are votes ({said})")
+            return True
         if fault.status not in _REFUSALS:
             return False
-        said = fault.detail
         if "response_format" in body and _SCHEMA.search(said):
             if self._structured == "json_schema":
                 raise ConfigError(f'{self.where}: refuses json_schema; set structured = "auto" or "text" ({said})')
@@ -77,6 +95,6 @@ class Dialect:
         return True
 
     def _note(self, new: bool, note: str) -> None:
-        # requests that were in flight together are refused together: one note is enough
+        # one note is enough for requests that were refused together
         if new:
             self.notes.append(note)

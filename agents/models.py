@@ -20,6 +20,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +32,7 @@ from pydantic import BaseModel, SecretStr
 from kindling.agents.budget import Budget
 from kindling.agents.calls import Answer, Call, Message
 from kindling.agents.dialect import Dialect
+from kindling.agents.graded import keep
 from kindling.agents.ledger import Flight, Ledger, Paid
 from kindling.agents.limiter import Gate, Lane
 from kindling.agents.stats import LaneStats, Stats, Tally
@@ -76,22 +78,30 @@ class ChatModel:
         self._ledger = ledger
         self._budget = budget
         self._seed = seed
-        self._where = f"{server.name}/{settings.model}"
+        self.where = f"{server.name}/{settings.model}"
         self._chat = _chat(settings, server)
 
     async def complete(
-        self, messages: Sequence[Message], *, sample: int = 0, schema: type[BaseModel] | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        sample: int = 0,
+        schema: type[BaseModel] | None = None,
+        choice: str | None = None,
     ) -> Answer:
-        """The answer to `messages`; the same messages, sample and schema are asked and paid for only once.
+        """The answer to `messages`; the same messages, sample, schema and choice are asked and paid for only once.
 
-        Raises `CallError` (no answer), `BudgetSpent`, or `ConfigError` where no call could succeed.
+        `choice` names the field of the answer for which log-probabilities are asked and kept (`graded`). Raises
+        `CallError` (no answer), `BudgetSpent`, or `ConfigError` where no call could succeed.
         """
-        call = self._call(messages, sample, schema)
+        call = self._call(messages, sample, schema, choice)
         answer, fresh = await self._ledger.once(call, self.role, lambda flight: self._pay(call, flight))
         self.tally.hits += not fresh
         return answer
 
-    def _call(self, messages: Sequence[Message], sample: int, schema: type[BaseModel] | None) -> Call:
+    def _call(
+        self, messages: Sequence[Message], sample: int, schema: type[BaseModel] | None, choice: str | None
+    ) -> Call:
         sampling = {
             "temperature": self.settings.temperature,
             "top_p": self.settings.top_p,
@@ -101,12 +111,13 @@ class ChatModel:
         }
         form = _json_schema(schema) if schema is not None and self._dialect.asks_schema else None
         base_url = self._server.endpoint.base_url.rstrip("/")
-        return Call(base_url, self.settings.model, tuple(messages), sampling, form, sample)
+        return Call(base_url, self.settings.model, tuple(messages), sampling, form, sample, choice)
 
     async def _pay(self, call: Call, flight: Flight) -> Paid:
         """Ask until there is an answer, or no sense in asking on."""
         tries = 0
         while True:
+            self._insist(call)
             body = self._dialect.body(call)
             try:
                 return await self._ask(call, body, flight)
@@ -120,6 +131,12 @@ class ChatModel:
                 self.tally.retries += 1
                 if fault.retry_after is None:
                     await asyncio.sleep(backoff(call.key(), tries))
+
+    def _insist(self, call: Call) -> None:
+        """Raise `ConfigError` if log-probabilities must be had and the endpoint has refused them."""
+        if call.choice is not None and self.settings.graded == "logprobs" and not self._dialect.gives_logprobs:
+            ungraded = f'set roles.{self.role}.graded = "auto" or "votes"'
+            raise ConfigError(f"{self.where}: refuses log-probabilities; {ungraded}")
 
     async def _ask(self, call: Call, body: Mapping[str, Any], flight: Flight) -> Paid:
         """One request, within the limits. Raises `Fault`."""
@@ -148,7 +165,7 @@ class ChatModel:
             self.lane.release(seconds=seconds, congested=congested)
         self._server.reached = True
         self._server.lost = 0
-        answer = _answer(message)
+        answer = _answer(message, call.choice)
         cost = self._cost(answer.prompt_tokens, answer.completion_tokens)
         self._budget.settle(expected, cost)
         self.tally.paid(answer, cost, seconds)
@@ -187,12 +204,12 @@ class ChatModel:
                 f"endpoint {self._server.name!r}: HTTP {fault.status} for {self.settings.model!r}: {key}"
             )
         if fault.status == 404 and not self.tally.calls:
-            return ConfigError(f"{self._where}: {fault.detail}: mend the model's name or the endpoint's base_url")
+            return ConfigError(f"{self.where}: {fault.detail}: mend the model's name or the endpoint's base_url")
         self._server.lost += fault.unreachable
         if self._server.lost >= LOST_CALLS or (fault.unreachable and not self._server.reached):
             return ConfigError(f"endpoint {self._server.name!r}: {fault.detail} at its base_url: is the server up?")
         times = f" ({tries} tries)" if tries > 1 else ""
-        return CallError(f"{self._where}: {fault.detail}{times}")
+        return CallError(f"{self.where}: {fault.detail}{times}")
 
     def _expected(self, call: Call) -> float:
         """What a call will probably cost: the role's mean so far; before the first, a bound (a token a character)."""
@@ -239,6 +256,7 @@ class Models:
             where, lane = (model.settings.endpoint, model.settings.model), model.lane
             lanes[where] = LaneStats(*where, lane.in_flight, lane.waiting, lane.limit, lane.lowest, lane.highest)
         notes = [note for server in self._servers.values() for d in server.dialects.values() for note in d.notes]
+        notes += [note for model in self._roles.values() if (note := model.tally.ungraded_note(model.where))]
         roles = tuple(model.tally.snapshot(name) for name, model in sorted(self._roles.items()))
         return Stats(roles, tuple(lanes.values()), tuple(notes))
 
@@ -293,16 +311,16 @@ def _json_schema(schema: type[BaseModel]) -> dict[str, Any]:
     return schema.model_json_schema()
 
 
-def _answer(message: AIMessage) -> Answer:
-    """A langchain message, as the transport filled it, as an answer."""
+def _answer(message: AIMessage, choice: str | None) -> Answer:
+    """A langchain message, as the transport filled it, as an answer; of its log-probabilities, those of `choice`."""
     told = message.response_metadata
     usage = told.get("token_usage") or {}
-    return Answer(
+    answer = Answer(
         text=str(message.content),
         finish_reason=told["finish_reason"],
         model=told["model_name"],
         system_fingerprint=told["system_fingerprint"],
         prompt_tokens=usage.get("prompt_tokens", 0),
         completion_tokens=usage.get("completion_tokens", 0),
-        logprobs=told.get("logprobs"),
     )
+    return answer if choice is None else replace(answer, logprobs=keep(answer.visible, choice, told.get("logprobs")))

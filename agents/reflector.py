@@ -21,8 +21,8 @@ class Reflector(Protocol):
     """Gives the verdict that stands. Like a judge, it never raises for a failed judgement but returns it unscored.
 
     If it upholds the first verdict, score and votes stay the judge's; if it overturns, the score is mirrored (1 - s),
-    so that a shaky verdict overturned stays shaky. A tie of .5 that is overturned to good scores the next share above
-    it.
+    so that a shaky verdict overturned stays shaky: a share of votes and a probability alike. A tied vote that is
+    overturned to good scores the next share above .5, a probability of .5 the next number.
     """
 
     name: str
@@ -66,10 +66,13 @@ def settle(first: Verdict, label: Label, reason: str, name: str, template: str =
         raise ValueError("an unscored verdict cannot be upheld or overturned")
     score = first.score
     if label != first.label:
-        score = 1 - score if score != 0.5 else _above_the_tie(len(first.votes))
+        # a score just below .5 would be mirrored to .5 itself, which is bad
+        score = 1 - score if label == "bad" else max(1 - score, _above_the_tie(first))
     return Verdict.of(score, reason, name, template, first.votes)
 
 
-def _above_the_tie(votes: int) -> float:
-    """The smallest share of `votes` above one half; without votes, the smallest number above it."""
-    return (votes // 2 + 1) / votes if votes else math.nextafter(0.5, 1.0)
+def _above_the_tie(first: Verdict) -> float:
+    """The smallest good score: the next share of the votes where these are tied, else the next number above .5."""
+    votes = len(first.votes)
+    tied = first.score == 0.5 and 2 * first.votes.count("good") == votes > 0
+    return (votes // 2 + 1) / votes if tied else math.nextafter(0.5, 1.0)

@@ -3,7 +3,7 @@
 Counts of earlier processes stand in the ledger (`Ledger.totals`); these here say what this process did and how fast.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from kindling.agents.calls import Answer
@@ -61,7 +61,7 @@ class Stats:
 
 @dataclass(slots=True)
 class Tally:
-    """The running counts of one role."""
+    """The running counts of one role. `ungraded` counts why verdicts had no probability, of `decided` in all."""
 
     calls: int = 0
     hits: int = 0
@@ -73,6 +73,8 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    decided: int = 0
+    ungraded: Counter[str] = field(default_factory=Counter)
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
     def paid(self, answer: Answer, cost: float, seconds: float) -> None:
@@ -82,6 +84,13 @@ class Tally:
         self.completion_tokens += answer.completion_tokens
         self.cost += cost
         self.latencies.append(seconds)
+
+    def ungraded_note(self, where: str) -> str | None:
+        """How many verdicts of `where` had no probability, and why; None if all had one, or none was asked for."""
+        if not self.ungraded:
+            return None
+        why = ", ".join(f"{reason}: {count}" for reason, count in self.ungraded.most_common())
+        return f"{where}: {self.ungraded.total()} of {self.decided} verdicts are without a probability ({why})"
 
     def snapshot(self, role: str) -> RoleStats:
         """The counts now, with nearest-rank percentiles of the latencies."""

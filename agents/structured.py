@@ -18,13 +18,14 @@ The same reading applies where the endpoint promises json_schema: some endpoints
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from kindling.agents.calls import Message
+from kindling.agents.calls import Answer, Message
 from kindling.errors import CallError, Unscored
 
 if TYPE_CHECKING:
@@ -61,16 +62,29 @@ async def ask(
     Raises `Unscored` with the reason if the answer could not be had or read; `BudgetSpent` and `ConfigError` pass
     through.
     """
+    return (await ask_whole(model, messages, form, language=language, sample=sample))[0]
+
+
+async def ask_whole(
+    model: "ChatModel",
+    messages: Sequence[Message],
+    form: type[S],
+    *,
+    language: Language = "zh",
+    sample: int = 0,
+    choice: str | None = None,
+) -> tuple[S, Answer]:
+    """As `ask`, with the answer that was read; `choice` names a field to ask log-probabilities for (`graded`)."""
     turns = list(messages)
     for turn in range(REPAIRS + 1):
         try:
-            answer = await model.complete(turns, sample=sample, schema=form)
+            answer = await model.complete(turns, sample=sample, schema=form, choice=choice)
         except CallError as error:
             raise Unscored(str(error)) from error
         if (problem := answer.problem) is not None:
             raise Unscored(problem)
         try:
-            return read(answer.visible, form)
+            return read(answer.visible, form), answer
         except Malformed as error:
             if turn == REPAIRS:
                 raise Unscored(f"malformed answer after {REPAIRS} repair turns: {error}") from error
@@ -91,11 +105,33 @@ def read(text: str, form: type[S]) -> S:
 
 def last_object(text: str) -> dict[str, Any]:
     """The last JSON object of `text`, read strictly as the module says. Raises `Malformed`."""
+    return _last(text)[0]
+
+
+def locate(text: str, field: str) -> tuple[int, int] | None:
+    """Where the last object has `field`: the places of its key's closing quotation mark and its value's opening one.
+
+    None if it has it elsewhere than at its end, or not as a string. Raises `Malformed`.
+    """
+    found, position = _last(text)
+    if next(reversed(found), None) != field or not isinstance(found[field], str):
+        return None
+    while True:
+        key, end = _DECODER.raw_decode(text, text.index('"', position))
+        value = _COLON.match(text, end).end()  # type: ignore[union-attr]  # it was read as JSON before
+        if key == field:
+            return end - 1, value
+        _, position = _DECODER.raw_decode(text, value)
+
+
+def _last(text: str) -> tuple[dict[str, Any], int]:
+    """The last JSON object and where it begins."""
     found: dict[str, Any] | None = None
-    end = 0
+    begin = end = 0
     while (start := text.find("{", end)) >= 0:
         try:
             found, end = _DECODER.raw_decode(text, start)
+            begin = start
         except RecursionError as error:
             raise Malformed("nested too deep") from error
         except json.JSONDecodeError as error:
@@ -109,7 +145,7 @@ def last_object(text: str) -> dict[str, Any]:
         orjson.dumps(found)
     except TypeError as error:
         raise Malformed(f"not plain JSON: {error}") from error
-    return found
+    return found, begin
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,4 +159,5 @@ def _constant(name: str) -> NoReturn:
     raise Malformed(f"{name} is not JSON")
 
 
+_COLON = re.compile(r"\s*:\s*")
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)

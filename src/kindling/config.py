@@ -31,7 +31,7 @@ ROLES: tuple[RoleName, ...] = get_args(RoleName)
 # request fields that are set from elsewhere, or whose answers nobody here would read
 OWN_FIELDS = frozenset(
     ("model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "response_format")
-) | {"n", "stream", "tools"}
+) | {"n", "stream", "tools", "logprobs", "top_logprobs"}
 _SECRET = re.compile(r"api_?key|authorization|secret|password|access_?token|bearer", re.IGNORECASE)
 
 
@@ -72,6 +72,9 @@ class Role(_Section):
     price_in: float = Field(0.0, ge=0, description="money for a million prompt tokens")
     price_out: float = Field(0.0, ge=0, description="money for a million completion tokens")
     votes: int = Field(1, ge=1, description="verdicts a case; the judge's score is the share of good (judge only)")
+    graded: Literal["auto", "logprobs", "votes"] = Field(
+        "auto", description="whether a verdict's score is its probability, where the endpoint tells it (judge only)"
+    )
     extra: dict[str, Any] = Field(default_factory=dict, description="further request fields, sent as they are")
 
     @field_validator("extra")
@@ -174,6 +177,8 @@ class Config(_Section):
                 raise ValueError(f"roles.{name}: no [endpoints.{role.endpoint}] in this file (there: {known})")
             if name != "judge" and role.votes > 1:
                 raise ValueError(f"roles.{name}: votes are the judge's alone")
+            if name != "judge" and "graded" in role.model_fields_set:
+                raise ValueError(f"roles.{name}: graded is the judge's alone")
         return self
 
     def role(self, name: str) -> Role:

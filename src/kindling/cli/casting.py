@@ -64,12 +64,17 @@ class CastPlan:
 
     def paid_by(self) -> dict[str, Any]:
         """Which sections and endpoints stand behind the paid roles, as far as they shape what is answered."""
-        prices = {"price_in", "price_out"}
         endpoints = {self.config.role(role).endpoint for role in self.paid}
         return {
-            "roles": {role: self.config.role(role).model_dump(mode="json", exclude=prices) for role in self.paid},
+            "roles": {role: self._shaping(role) for role in self.paid},
             "endpoints": {name: self.config.endpoints[name].base_url for name in sorted(endpoints)},
         }
+
+    def _shaping(self, role: str) -> dict[str, Any]:
+        section = self.config.role(role)
+        # a run of votes is the same run as one that was started before there were graded verdicts
+        plain = {"graded"} if role != "judge" or section.graded == "votes" else set()
+        return section.model_dump(mode="json", exclude={"price_in", "price_out", *plain})
 
     def templates(self) -> dict[str, str]:
         """Hash of whatever decides what a role says: its template, or the embedded cast's data."""

@@ -2,8 +2,7 @@
 
 One contract, two players. The *optimizer* rewrites the judge's principles from its errors; the *tactician* rewrites the
 forger's tactics from the forgeries that were caught. What a model writes is taken as it is, but for numbers, white
-space, blank entries and repetitions: whether a list may stand is decided elsewhere, for all implementations alike
-(`kindling.prompts.rules.fault`, and the gate).
+space, blank entries and repetitions: whether a list may stand is for the gate to say, for all implementations alike.
 
 A prompt takes a limited number of characters. Of the lessons that are too many, the longest are left out: one endless
 text must not keep all the others from being learned.

@@ -6,8 +6,8 @@ template syntax: a rule is a sentence that people can read, count and compare.
 `principles.j2` and `tactics.j2` are what templates include; a file whose name begins with `principles_` or `tactics_`
 holds another list of the same kind, for a game to start from.
 
-Rules that a model wrote reach the system message of a judge. `fault` says whether a list can stand in a file, and
-`text_of` makes its text: what is read back is the same list, and no line of it can pass for template syntax, a
+Rules that a model wrote reach the system message of a judge. `is_plain` says whether one can be a line of a file, and
+`text_of` makes the text of one: what is read back is the same list, and no line of it can pass for template syntax, a
 boundary or a chat role.
 """
 
@@ -66,17 +66,6 @@ def faults(tree: nodes.Template, what: str) -> Iterator[tuple[int, str]]:
             yield line, f"the same {what[:-1]} as in line {seen[text]}"
 
 
-def fault(rules: Sequence[str]) -> str | None:
-    """Why `rules` cannot be the content of a file, in words; None if they can."""
-    if not rules:
-        return "no rules"
-    if len(rules) > MAX_RULES:
-        return f"{len(rules)} rules; at most {MAX_RULES}"
-    if len(set(rules)) < len(rules):
-        return "the same rule twice"
-    return next((_not_plain(rule) for rule in rules if not is_plain(rule)), None)
-
-
 def is_plain(rule: str) -> bool:
     """Whether `rule` can be a line of a file and is read back as it is; see the module."""
     one = rule != "" and "\n" not in rule
@@ -84,12 +73,9 @@ def is_plain(rule: str) -> bool:
 
 
 def text_of(rules: Sequence[str]) -> str:
-    """The text of a file with `rules`. Raises `InputError` for one that is not plain: ask `fault` first."""
+    """The text of a file with `rules`. Raises `InputError` for one that is not plain: ask `is_plain` first."""
     for rule in rules:
         if not is_plain(rule):
-            raise InputError(_not_plain(rule))
+            shown = one_line(rule)[:40]
+            raise InputError(f"a rule is one plain line without number, markup and template syntax, not {shown!r}")
     return "".join(f"{rule}\n" for rule in rules)
-
-
-def _not_plain(rule: str) -> str:
-    return f"a rule is one plain line without number, markup and template syntax, not {one_line(rule)[:40]!r}"

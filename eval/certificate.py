@@ -4,13 +4,15 @@ A certificate is a strict record in JSON: `load_certificate` refuses unknown and
 judge with one prompt and one model; `fits` says why it does not speak for another. The limits are those of the
 section `[certify]` of kindling.toml and stand in the certificate.
 
-A line passes if its value keeps the limit; it is `sure` if the whole interval lies on that side of it (for the gain,
-whose lower end decides, always). Lines are many, and not corrected for that. A line that could not be measured fails,
-unless the *file* has nothing to measure it with (no recipients, no countable requests): then it is not applicable.
+A line passes if its value keeps the limit and verdicts are not missing: of the labelled cases, and of each family of
+attacks, at most `max_unscored` may have none, and of a reading's comparisons, which take two, twice that. It is `sure`
+if the whole interval lies on that side of the limit (for the gain, whose lower end decides, always). Lines are many,
+and not corrected for that. A line that could not be measured fails, unless the *file* has nothing to measure it with
+(no recipients, no countable requests): then it is not applicable.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -50,7 +52,11 @@ class JudgeCard:
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """What it was measured on: `sha256` is that of the file's bytes."""
+    """What it was measured on: `sha256` is that of the file's bytes.
+
+    `seen` counts the cases whose text the judge learned from; None for one that does not know. `hard_negatives` is the
+    SHA-256 of their file, empty where there were none.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     file: str
@@ -58,6 +64,8 @@ class DataCard:
     cases: int
     good: int
     queries: int
+    seen: int | None = None
+    hard_negatives: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,8 @@ class Certificate:
         return tuple(line.name for line in self.lines if line.passed is False)
 
 
-def lines(findings: Findings, limits: CertifySection) -> tuple[Line, ...]:
-    """Hold the findings against the limits."""
+def lines(findings: Findings, limits: CertifySection, data: DataCard | None = None) -> tuple[Line, ...]:
+    """Hold the findings against the limits, and the file against what the judge learned from, if told."""
     steady = findings.steadiness
     return (
         _line("kappa", findings.agreement.kappa, "at least", limits.min_kappa),
@@ -176,7 +184,22 @@ def lines(findings: Findings, limits: CertifySection) -> tuple[Line, ...]:
         if steady.repeats > 1
         else Line("flips", Estimate(), "at most", limits.max_flips, None, "judged once only"),
         _line("unscored", findings.unscored.share, "at most", limits.max_unscored),
+        *(() if data is None or data.seen is None else (_learned(data.seen, data.cases),)),
     )
+
+
+def _learned(seen: int, cases: int) -> Line:
+    """No case may be one that the judge learned from: a file is counted here, nothing is estimated."""
+    share, note = seen / cases, f"{seen} of {cases} texts stand in what the judge learned from"
+    return Line("seen in training", Estimate(share, share, share), "at most", 0.0, seen == 0, note)
+
+
+def _answered(line: Line, unscored: int, asked: int, limit: float) -> Line:
+    """The line, failed if of its `asked` trials more than `limit` are `unscored`: what is silent proves nothing."""
+    if line.passed is None or unscored <= limit * asked:
+        return line
+    missing = f"no verdict on {unscored} of {asked}, more than {limit:g}"
+    return replace(line, passed=False, note="; ".join(filter(None, (missing, line.note))))
 
 
 def _line(name: str, estimate: Estimate, wants: Literal["at least", "at most"], limit: float, note: str = "") -> Line:
@@ -203,15 +226,22 @@ def _readings(found: tuple[Reading, ...], limits: CertifySection) -> Iterator[Li
     wanted = {"occasion": limits.min_reading_occasion, "recipient": limits.min_reading_recipient}
     if "query" in kinds:
         note = f"the file names no occasions: own query against one of the least similar; {_of(kinds['query'])}"
-        yield _line("reads the query", kinds["query"].preferred, "at least", limits.min_reading_occasion, note)
+        line = _line("reads the query", kinds["query"].preferred, "at least", limits.min_reading_occasion, note)
+        yield _compared(line, kinds["query"], limits)
         return
     for kind in ("occasion", "recipient"):
         if kind in kinds:
-            yield _line(f"reads the {kind}", kinds[kind].preferred, "at least", wanted[kind], _of(kinds[kind]))
+            line = _line(f"reads the {kind}", kinds[kind].preferred, "at least", wanted[kind], _of(kinds[kind]))
+            yield _compared(line, kinds[kind], limits)
         else:
             yield Line(
                 f"reads the {kind}", Estimate(), "at least", wanted[kind], None, "the file has no other to compare with"
             )
+
+
+def _compared(line: Line, found: Reading, limits: CertifySection) -> Line:
+    # a comparison takes two verdicts, so it is missing nearly twice as often as one
+    return _answered(line, found.unscored, found.compared + found.unscored, 2 * limits.max_unscored)
 
 
 def _of(found: Reading) -> str:
@@ -228,13 +258,9 @@ def _attacked(family: Family, limits: CertifySection) -> Line:
         target = "bad" if family.wants == "bad stays bad" else "good"
         note = f"no verdict on any attacked text: unscored {family.unscored}, or no {target} text was called {target}"
         return Line(name, family.rate, "at most", limit, False, note)
-    return _line(
-        name,
-        family.rate,
-        "at most",
-        limit,
-        ", ".join(f"{one.attack} {one.fooled}/{one.trials}" for one in family.worst[:2]),
-    )
+    worst = ", ".join(f"{one.attack} {one.fooled}/{one.trials}" for one in family.worst[:2])
+    line = _line(name, family.rate, "at most", limit, worst)
+    return _answered(line, family.unscored, family.trials + family.unscored, limits.max_unscored)
 
 
 def fits(certificate: Certificate, judge: str, template: str, model: str) -> list[str]:

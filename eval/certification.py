@@ -2,7 +2,7 @@
 
     agreement    every case once; the verdicts serve all that follows
     reading      good cases under another query
-    attacks      on cases that were judged rightly
+    attacks      on cases that were judged rightly, and hard negatives, if there are any
     steadiness   a sample of cases again, by the judges of the further repeats
 
 `certify` takes judges behind their contract and cases made by a function that it is given, so it knows neither models
@@ -22,6 +22,8 @@ from kindling.eval.attacks import Attack, load_attacks
 from kindling.eval.baselines import TOLERANCE, baselines, length_matched
 from kindling.eval.certificate import Beside, Findings, Unscored
 from kindling.eval.fooling import Family, Trial, families, trials
+from kindling.eval.hard_negatives import HardNegative
+from kindling.eval.hard_negatives import family as hard_negative_family
 from kindling.eval.intervals import resample, resampled, share
 from kindling.eval.panel import MakeCase, OpenJudges, Panel, Question
 from kindling.eval.reading import Kind, Reading, reading, swaps
@@ -44,16 +46,19 @@ class Exam:
         limits: CertifySection,
         seed: int,
         attacks: Sequence[Attack] | None = None,
+        hard_negatives: Sequence[HardNegative] = (),
     ) -> None:
         self.cases = cases
         self.make = make
         self.limits = limits
         self.seed = seed
         self.attacks = load_attacks() if attacks is None else attacks
+        self.hard_negatives = hard_negatives
         self.baselines = baselines(cases, seed)
         self.matched = length_matched(cases, seed)
         self.made = [make(case.query, case.response) for case in cases]
         self.questions = [Question(made, case.query) for made, case in zip(self.made, cases, strict=True)]
+        self.forged = [Question(make(one.query, one.response), one.query) for one in hard_negatives]
         self.swaps = swaps(cases, make, seed)
         # what could be tried if every verdict were right: a bound for the plan, and what the file makes possible
         self.possible = self.trials([True] * len(cases))
@@ -71,7 +76,8 @@ class Exam:
         """Count the judgements, at most: nothing is judged twice, and a wrong verdict spares its attacks."""
         seen = {one.case for one in self.questions}
         reading = {question.case for kind in self.swaps for question in self.swapped(kind)} - seen
-        attacked = {trial.question.case for trial in self.possible} - seen - reading
+        questions = (*(trial.question for trial in self.possible), *self.forged)
+        attacked = {question.case for question in questions} - seen - reading
         again = len({self.made[index] for index in self.again}) * (self.limits.repeats - 1)
         return {"agreement": len(seen), "reading": len(reading), "attacks": len(attacked), "repeats": again}
 
@@ -105,7 +111,10 @@ async def _attack(exam: Exam, panel: Panel, verdicts: Sequence[Verdict]) -> tupl
     right = [verdict.label == case.label for verdict, case in zip(verdicts, exam.cases, strict=True)]
     drawn = exam.trials(right)
     answers = await panel.ask([trial.question for trial in drawn])
-    return families(exam.attacks, drawn, answers, {trial.attack.family for trial in exam.possible})
+    found = families(exam.attacks, drawn, answers, {trial.attack.family for trial in exam.possible})
+    if not exam.hard_negatives:
+        return found
+    return (*found, hard_negative_family(exam.hard_negatives, await panel.ask(exam.forged)))
 
 
 def _findings(

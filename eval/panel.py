@@ -33,12 +33,15 @@ class Question:
 
 
 def out_of_fold(cases: Sequence[LabelledCase], fit: Fit, seed: int) -> JudgeFor:
-    """Fit one judge a fold on the cases of all *other* folds; the home of a question tells which one never saw it."""
+    """Fit one judge a fold on the cases of all *other* folds; the home of a question tells which one never saw it.
+
+    A home that is no query of `cases` was seen by none: the judge of the last fold answers.
+    """
     judges: dict[str, Judge] = {}
     for train, test in folds(cases, seed):
         judge = fit([cases[index] for index in train])
         judges.update((cases[index].query, judge) for index in test)
-    return judges.__getitem__
+    return lambda home: judges.get(home, judge)
 
 
 class Panel:

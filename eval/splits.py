@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import connected_components
 
 from kindling.errors import InputError
 from kindling.eval.audit.similarity import bare, near_copies, shingles
-from kindling.records import LabelledCase, text_id
+from kindling.records import Label, LabelledCase, text_id
 
 SHARES = (0.40, 0.35, 0.25)
 FEWEST = (
@@ -112,7 +112,8 @@ def _refuse(found: Sequence[Sequence[LabelledCase]], shares: Sequence[float]) ->
     """Refuse what cannot be split, whatever the draw."""
     having = Counter(label for group in found for label in {case.label for case in group})
     needed = _needed(shares)
-    for label, other in (("good", "bad"), ("bad", "good")):
+    labels: dict[Label, Label] = {"good": "bad", "bad": "good"}
+    for label, other in labels.items():
         if found and not having[label]:
             raise InputError(f"all labelled cases are {other}: it takes {label} ones too, for {needed} queries")
         if having[label] < needed:

@@ -1,6 +1,6 @@
 """The learned judge as a function: three calibrated probabilities, their product, the limits of what was learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from scipy.special import expit
 from kindling.agents.lexical.ngrams import Floats, framed, spellings
 from kindling.agents.lexical.parts import TEXT_NGRAMS, Parts, Reading
 from kindling.agents.lexical.request import Vectors
+from kindling.records import request_key, text_id
 
 QUESTIONS = ("wording", "request", "ending")
 LIMITS = ("known", "distinct", "strange", "length")
@@ -29,12 +30,18 @@ class Scores:
     within: Floats
 
 
+def fingerprint(text: str) -> str:
+    """Sixteen hex digits that are the same for texts which differ in case, width, spaces or punctuation only."""
+    return text_id(request_key(text) or text)
+
+
 @dataclass(frozen=True, slots=True)
 class LexicalModel:
     """Learned parts with their calibration, shape (3, 2): slope and intercept of each question's logit.
 
     `limits`, shape (4,): the least known and distinct shares, the longest foreign stretch and the greatest length, in
-    units, of nearly all good texts. `about` says what it was learned from, in plain JSON values.
+    units, of nearly all good texts. `about` says what it was learned from, in plain JSON values; under `learned` are
+    the `fingerprints` of its texts.
     """
 
     parts: Parts
@@ -62,6 +69,13 @@ class LexicalModel:
         nearest = within.min(axis=1)
         score = factors.prod(axis=1)
         return Scores(np.where(nearest < 1, np.minimum(score, 0.5) * nearest, score), factors, within)
+
+    def seen(self, texts: Iterable[str]) -> int | None:
+        """Count those of `texts` that it was learned from; None where it does not say, being from before it did."""
+        if "learned" not in self.about:
+            return None
+        learned = set(self.about["learned"])
+        return sum(fingerprint(text) in learned for text in texts)
 
     def explain(self, request: str, text: str, scores: Scores) -> str:
         """Say in a line what decided about the one case that `scores` is of."""

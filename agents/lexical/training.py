@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from kindling import __version__
 from kindling.agents.lexical import ending, wording
-from kindling.agents.lexical.model import LexicalModel, platt
+from kindling.agents.lexical.model import LexicalModel, fingerprint, platt
 from kindling.agents.lexical.ngrams import Floats, framed
 from kindling.agents.lexical.parts import Parts, Reading, learn
 from kindling.agents.lexical.request import Vectors
@@ -67,7 +67,8 @@ def fit(cases: Iterable[LabelledCase], seed: int = 0) -> Fitted:
         parts = learn(data.requests, data.texts, data.lengths, data.good, np.random.default_rng([seed, FOLDS]))
         calibration, limits = _calibrate(answers)
         about = {"cases": len(kept), "good": int(data.good.sum()), "seed": seed, "kindling": __version__}
-        model = LexicalModel(parts, calibration, limits, {**about, "dropped": dict(dropped)})
+        learned = sorted({fingerprint(case.response) for case in kept})
+        model = LexicalModel(parts, calibration, limits, {**about, "dropped": dict(dropped), "learned": learned})
         scores, own, other = _measure(data, answers, calibration, limits)
     return Fitted(model, kept, scores, own, other, dict(dropped))
 

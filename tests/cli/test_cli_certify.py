@@ -4,15 +4,25 @@ import json
 import subprocess
 import sys
 import urllib.request
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import orjson
 import pytest
 
+from kindling.agents.lexical.storage import save
+from kindling.agents.lexical.training import fit
 from kindling.cli import benches, casting, main
+from kindling.cli.certification import Origin, exam_of, examine
 from kindling.config import Budget as Limits
+from kindling.config import CertifySection, Config
 from kindling.eval.certificate import fits, load_certificate
+from kindling.eval.hard_negatives import HardNegative
+from kindling.eval.labelled import read_labelled
+from kindling.records import LabelledCase
 from kindling.tables import write_jsonl
+from tests.lexical_data import pairs
 from tests.scripted_models import scripted_config
 
 TOML = """
@@ -82,6 +92,67 @@ def test_a_judge_without_a_model_is_measured_and_its_certificate_says_for_whom_i
     assert certificate.limits["attack_cases"] == 2
     assert fits(certificate, "embedded", certificate.judge.template, "")[1:] == []
     assert not (tmp_path / "cert.json.ledger.sqlite").exists()
+
+
+def test_hard_negatives_are_one_more_line_and_their_file_is_named(run, labelled, tmp_path):
+    rows = [{"query": f"为第{i}扇门写一句", "response": f"门{i}。", "flaws": "空", "round": 1} for i in range(3)]
+    write_jsonl(tmp_path / "forged.jsonl", rows)
+    plain = ("--labelled", labelled, "--judge", "embedded", "--attack-cases", 1)
+    arguments = (*plain, "--hard-negatives", "forged.jsonl")
+    attacks = [
+        orjson.loads(run(*given, "--out", "x.json", "--dry-run", "--json")[1])["judgements"]["attacks"]
+        for given in (plain, arguments)
+    ]
+    assert attacks[1] == attacks[0] + 3
+    _, out, _ = run(*arguments, "--out", "cert.json")
+    certificate = load_certificate(tmp_path / "cert.json")
+    found = certificate.findings.attacks[-1]
+    assert (found.family, found.attacks, found.trials + found.unscored) == ("hard negatives", 3, 3)
+    assert certificate.data.hard_negatives == sha256((tmp_path / "forged.jsonl").read_bytes()).hexdigest()
+    assert "attack: hard negatives" in out
+    status, _, err = run(
+        "--labelled", labelled, "--judge", "embedded", "--hard-negatives", "no.jsonl", "--out", "y.json"
+    )
+    assert (status, "no such file" in err) == (2, True)
+
+
+async def test_a_judge_that_is_there_already_is_examined_without_files(labelled):
+    """The embedded judge as an object, on cases in memory: the same findings as by its name."""
+    config = Config(certify=CertifySection(attack_cases=1, repeats=2, repeat_cases=5))
+    plan = casting.plan_cast(config, "embedded")
+    async with casting.open_cast(plan, labelled.with_name("no.sqlite")) as company:
+        bench = benches.ReadyBench(lambda repeat: company.judge)
+        exam = exam_of(read_labelled(labelled), plan.pack, config, 0, (HardNegative("为门写一句", "门。"),))
+        certificate = await examine(exam, bench, Origin("test", "00", "11"))
+    assert (certificate.judge.name, certificate.judge.template) == ("embedded", company.judge.template)
+    assert (certificate.data.file, certificate.data.cases, certificate.data.hard_negatives) == ("test", 40, "11")
+    assert certificate.findings.attacks[-1].family == "hard negatives"
+    assert certificate.data.seen is None
+    assert certificate.findings.steadiness.repeats == 2
+    other = benches.CastBench(plan, labelled.with_name("no.sqlite"))
+    by_name = await examine(exam, other, Origin("test", "00", "11"))
+    assert replace(by_name.findings, seconds=0.0) == replace(certificate.findings, seconds=0.0)
+
+
+def test_a_learned_judge_does_not_pass_on_what_it_learned_from(run, tmp_path):
+    """The same file, and one in which half of the texts are others."""
+    rows = pairs(60, seed=1)
+    for row in rows[30:]:
+        row["chosen"] = f"{row['chosen'][:-1]}，别的。"
+    seen = [{"query": row["query"], "response": row[side], "label": label}
+            for row in rows for side, label in (("chosen", "good"), ("rejected", "bad"))]  # fmt: skip
+    judge = fit([LabelledCase(row["query"], row["response"], row["label"]) for row in seen[:60]]).model
+    save(judge, tmp_path / "judge.npz")
+    write_jsonl(tmp_path / "all.jsonl", seen)
+    write_jsonl(tmp_path / "new.jsonl", [{**row, "response": f"{row['response']}又及。"} for row in seen])
+    for name, share in (("all", 0.5), ("new", 0.0)):
+        arguments = ("--labelled", f"{name}.jsonl", "--judge", "lexical:judge.npz", "--attack-cases", 1, "--repeats", 1)
+        run(*arguments, "--out", f"{name}.json")
+        certificate = load_certificate(tmp_path / f"{name}.json")
+        line = next(line for line in certificate.lines if line.name == "seen in training")
+        assert line.estimate.value == pytest.approx(share, abs=0.02)
+        assert line.passed is (share == 0)
+        assert certificate.data.seen == round(line.estimate.value * 120)
 
 
 def test_json_is_the_certificate_and_nothing_else(run, labelled, tmp_path):

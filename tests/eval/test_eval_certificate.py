@@ -9,6 +9,7 @@ import re
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import orjson
 import pytest
 
 from kindling.config import CertifySection
@@ -25,9 +26,12 @@ from kindling.eval.certificate import (
     save_certificate,
 )
 from kindling.eval.certification import Exam, certify
+from kindling.eval.fooling import AttackCount
+from kindling.eval.hard_negatives import HardNegative, family, of_game, read_hard_negatives
 from kindling.eval.panel import Panel, Question, out_of_fold
+from kindling.game import Forgery, Round, Standing
 from kindling.records import Case, Fact, LabelledCase, Verdict, text_id
-from kindling.tables import write_json
+from kindling.tables import write_json, write_jsonl
 
 ITEMS = ("lamp", "desk", "chair", "clock", "vase", "rug", "shelf", "stool")
 PEOPLE = ("Ada", "Bob", "Cleo", "Dan", "Eve")
@@ -119,9 +123,9 @@ def always(judge):
     return open_judges
 
 
-async def certified(judge, make=plain, data=None, **limits):
+async def certified(judge, make=plain, data=None, forged=(), **limits):
     limits = CertifySection(**limits)
-    exam = Exam(data or cases(), make, limits, 0)
+    exam = Exam(data or cases(), make, limits, 0, hard_negatives=forged)
     findings = await certify(exam, always(judge))
     held = lines(findings, limits)
     return Certificate(
@@ -218,11 +222,112 @@ async def test_a_judge_that_fails_half_the_time_is_unscored_and_neither_right_no
     assert found.agreement.cases == 80 - missing
     assert found.agreement.accuracy.value == 1
     assert found.agreement.brier.value == pytest.approx(0.01)
-    assert certificate.failed == ("gain over length", "unscored")  # too few of the matched cases have a verdict
-    assert sum(one.unscored for one in found.attacks) > 0
+    # too few of the matched cases have a verdict, and too few of everything else; steadiness is not held to it
+    held = {line.name: line for line in certificate.lines if line.passed is not None}
+    assert set(certificate.failed) == set(held) - {"kappa", "flips"}
+    padding = next(one for one in found.attacks if one.family == "padding")
+    asked = padding.trials + padding.unscored
+    assert held["attack: padding"].note == f"no verdict on {padding.unscored} of {asked}, more than 0.05"
     assert all(one.fooled == 0 for one in found.attacks)
     assert found.steadiness.flips.value == 0
     assert found.steadiness.unscored > 0
+
+
+@pytest.mark.parametrize(("silent", "passed"), [(2, True), (3, False)])
+async def test_silence_on_attacked_texts_alone_fails_the_family_beyond_the_limit(silent, passed):
+    """Forty hard negatives, a limit of one in twenty: two may go without a verdict, three may not."""
+
+    class Shy(Sound):
+        async def judge(self, case, critiques=()):
+            if case.response in {one.response for one in forged[:silent]}:
+                return Verdict.none("shy", self.name)
+            return await super().judge(case)
+
+    forged = hard_negatives()
+    certificate = await certified(Shy(), forged=forged)
+    line = next(line for line in certificate.lines if line.name == "attack: hard negatives")
+    assert line.estimate.value == 0
+    assert line.passed is passed
+    assert ("no verdict on 3 of 40" in line.note) is not passed
+    assert certificate.passed is passed
+
+
+def hard_negatives():
+    """Forty flawed texts, twenty of round 1 and twenty of round 2, on queries of which half are in the file."""
+    queries = [f"a note with a {item} for {who}" for item in ITEMS for who in (*PEOPLE[:3], "Fay", "Gus")]
+    return tuple(
+        HardNegative(query, f"A fine {number}, and all for you.", "names nobody", 1 + number % 2)
+        for number, query in enumerate(queries)
+    )
+
+
+async def test_hard_negatives_are_one_more_family_counted_by_what_the_judge_says_of_them():
+    """One in two fools a judge that likes even numbers: those of round 1, of which every one has an even number."""
+
+    class LikesEven(Sound):
+        async def judge(self, case, critiques=()):
+            number = re.match(r"A fine (\d+)", case.response)
+            if number and int(number[1]) % 2 == 0:
+                return Verdict.of(0.8, "even", self.name)
+            return await super().judge(case)
+
+    certificate = await certified(LikesEven(), forged=hard_negatives())
+    found = certificate.findings.attacks[-1]
+    assert (found.family, found.attacks, found.trials, found.fooled, found.unscored) == (
+        "hard negatives",
+        40,
+        40,
+        20,
+        0,
+    )
+    assert found.rate.value == 0.5
+    assert found.worst == (AttackCount("hard negatives.round 1", 20, 20),)
+    assert certificate.failed == ("attack: hard negatives",)
+    assert (await certified(Sound(), forged=hard_negatives())).passed
+
+
+async def test_without_hard_negatives_nothing_is_said_of_them():
+    certificate = await certified(Sound())
+    assert "hard negatives" not in {one.family for one in certificate.findings.attacks}
+    judge, forged = Sound(), hard_negatives()
+    exam = Exam(cases(), plain, CertifySection(repeats=1), 0, hard_negatives=forged)
+    await certify(exam, always(judge))
+    assert judge.asked == sum(exam.plan().values())
+
+
+def test_hard_negatives_are_read_with_what_is_known_of_them(tmp_path):
+    path = tmp_path / "hard_negatives.jsonl"
+    write_jsonl(path, hard_negatives())
+    assert read_hard_negatives(path) == hard_negatives()
+    write_jsonl(path, [{"query": "q", "response": "r"}])
+    assert read_hard_negatives(path) == (HardNegative("q", "r"),)
+    assert family(read_hard_negatives(path), [Verdict.of(1.0, "", "j")]).worst == (AttackCount("hard negatives", 1, 1),)
+    for row, said in (({"query": "q"}, "no column 'response'"), ({"query": "q", "response": 3}, "row 1: response")):
+        write_jsonl(path, [row])
+        with pytest.raises(InputError, match=said):
+            read_hard_negatives(path)
+
+
+def test_hard_negatives_of_a_game_are_told_once_with_their_first_round():
+    def played(number, *texts):
+        fooled = tuple(Forgery("q", text, "flawed") for text in texts)
+        return Round(number, 2, 0, 0, fooled, 0, 0, 0, 0, (), (), (), "", {}, ())
+
+    standing = Standing((), (), (played(1, "a"), played(2, "b", "a"), played(3)))
+    assert of_game(standing) == (HardNegative("q", "a", "flawed", 1), HardNegative("q", "b", "flawed", 2))
+
+
+async def test_cases_that_the_judge_learned_from_fail_the_certificate_and_none_passes():
+    findings = (await certified(Sound())).findings
+    limits = CertifySection()
+    for seen, passed in ((None, None), (0, True), (3, False)):
+        data = DataCard("cases.jsonl", "00", 80, 40, 40, seen)
+        held = {line.name: line for line in lines(findings, limits, data)}
+        assert ("seen in training" in held) == (seen is not None)
+        if seen is not None:
+            assert held["seen in training"].passed is passed
+            assert held["seen in training"].sure
+            assert held["seen in training"].estimate.value == seen / 80
 
 
 async def test_a_judge_that_never_answers_gets_no_number_at_all():
@@ -392,6 +497,7 @@ async def test_a_learning_judge_never_judges_what_it_was_fitted_on():
     data = cases()
     judges = out_of_fold(data, fit, 0)
     assert len(fitted) == 5
+    assert judges("a query of no case") in {judges(case.query) for case in data}
     assert all(0 < size < len(data) for size in fitted)
 
     @asynccontextmanager
@@ -457,6 +563,11 @@ async def test_a_certificate_survives_the_disk_and_refuses_to_be_stretched(tmp_p
     assert len(reasons) == 2
     assert "template 't1', not 't2'" in reasons[0]
     assert "model 'none', not 'm @ e'" in reasons[1]
+    # what was made before these were told is read as well
+    older = orjson.loads(path.read_bytes())
+    del older["data"]["seen"], older["data"]["hard_negatives"]
+    write_json(path, older)
+    assert load_certificate(path) == certificate
     bad = await certified(AlwaysGood())
     assert fits(bad, "always", "", "")[0].startswith("it failed: kappa")
 

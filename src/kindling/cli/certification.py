@@ -6,6 +6,7 @@ in the ledger beside it, for the next run of the same command.
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,10 +16,11 @@ from kindling.agents.requests import measure
 from kindling.cli import benches, casting, certified, console
 from kindling.config import Config
 from kindling.errors import BudgetSpent
-from kindling.eval.certificate import FORMAT, Certificate, DataCard, Findings, lines, save_certificate
+from kindling.eval.certificate import FORMAT, Certificate, DataCard, lines, save_certificate
 from kindling.eval.certification import Exam, certify
+from kindling.eval.hard_negatives import HardNegative, read_hard_negatives
 from kindling.eval.labelled import read_labelled
-from kindling.prompts.library import load_pack
+from kindling.prompts.library import TaskPack, load_pack
 from kindling.records import Case, LabelledCase
 from kindling.runs import versions
 from kindling.tables import check_new_file
@@ -35,6 +37,16 @@ class Request:
     config: Config
     judge: str
     seed: int
+    hard_negatives: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an exam's cases and hard negatives come from: a name, and digests (SHA-256) of the files' bytes."""
+
+    file: str
+    sha256: str
+    hard_negatives: str = ""
 
 
 def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
@@ -42,25 +54,43 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     check_new_file(request.out, ".json")
     project = request.config.project
     pack = load_pack(project.task, request.config.prompts_dir / project.task)
-    file = request.labelled or pack.file("golden.jsonl")
+    file, forged = request.labelled or pack.file("golden.jsonl"), request.hard_negatives
     cases = read_labelled(file)
     bench = _bench(request, cases)
-    exam = Exam(cases, partial(_case, brief_chars=pack.settings.brief_chars), request.config.certify, request.seed)
+    hard_negatives = read_hard_negatives(forged) if forged else ()
+    exam = exam_of(cases, pack, request.config, request.seed, hard_negatives)
     judgements = exam.plan()
     if dry_run:
         calls = bench.estimate(sum(judgements.values()), cases[0].query)
         certified.describe(bench.players, judgements, calls, as_json=as_json)
         return 0
+    origin = Origin(file.name, digest(file), digest(forged) if forged else "")
     try:
         with console.progress("certifying", sum(judgements.values()), quiet=as_json) as advance:
-            findings = asyncio.run(certify(exam, bench.open, advance))
+            certificate = asyncio.run(examine(exam, bench, origin, advance))
     except BudgetSpent as end:
         console.note(f"stopped: {end}; nothing is written, and the same command with a larger limit goes on from here")
         return CUT_SHORT
-    certificate = _certificate(request, bench, file, cases, findings)
     save_certificate(request.out, certificate)
     certified.show(certificate, request.out, as_json=as_json)
     return 0 if certificate.passed else 1
+
+
+def exam_of(
+    cases: Sequence[LabelledCase],
+    pack: TaskPack,
+    config: Config,
+    seed: int,
+    hard_negatives: Sequence[HardNegative] = (),
+) -> Exam:
+    """Prepare the examination of a judge of `pack`'s task. Raises `InputError` for too few cases."""
+    make = partial(_case, brief_chars=pack.settings.brief_chars)
+    return Exam(cases, make, config.certify, seed, hard_negatives=hard_negatives)
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of the bytes of `file`, in hex."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _case(query: str, response: str, brief_chars: int) -> Case:
@@ -75,23 +105,35 @@ def _bench(request: Request, cases: tuple[LabelledCase, ...]) -> benches.Bench:
     )
 
 
-def _certificate(
-    request: Request, bench: benches.Bench, file: Path, cases: tuple[LabelledCase, ...], findings: Findings
+async def examine(
+    exam: Exam, bench: benches.Bench, origin: Origin, advance: Callable[[int], None] = lambda done: None
 ) -> Certificate:
-    limits = request.config.certify
-    held = lines(findings, limits)
-    good = sum(case.label == "good" for case in cases)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    """Examine the judges of `bench` and make their certificate. Raises `BudgetSpent`: then there is none.
+
+    `advance` is told how many judgements are made.
+    """
+    findings = await certify(exam, bench.open, advance)
+    cases, limits = exam.cases, exam.limits
+    data = DataCard(
+        file=origin.file,
+        sha256=origin.sha256,
+        cases=len(cases),
+        good=sum(case.label == "good" for case in cases),
+        queries=len({case.query for case in cases}),
+        seen=bench.seen(cases),
+        hard_negatives=origin.hard_negatives,
+    )
+    held = lines(findings, limits, data)
     return Certificate(
         format=FORMAT,
         passed=all(line.passed is not False for line in held),
         judge=bench.card(),
-        data=DataCard(file.name, digest, len(cases), good, len({case.query for case in cases})),
+        data=data,
         lines=held,
         findings=findings,
         cost=bench.cost(findings),
         limits=limits.model_dump(),
-        seed=request.seed,
+        seed=exam.seed,
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -66,8 +66,8 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
 
 
 def _row(line: Line) -> tuple[Any, ...]:
-    # which attacks did it stands in the table of attacks
-    note = "" if line.name.startswith("attack: ") else line.note
+    # which attacks did most stands in the table of attacks
+    note = "" if line.name.startswith("attack: ") and line.passed else line.note
     limit = f"{_SIGNS[line.wants]} {line.limit:g}"
     return line.name, str(line.estimate), limit, _PASSED[line.passed] + ("" if line.sure else " ?"), note
 

@@ -23,6 +23,10 @@ def certify(
             help="Who judges: debate, llm, embedded, lexical:PATH, or lexical (refitted on folds of these cases)."
         ),
     ] = "debate",
+    hard_negatives: Annotated[
+        Path | None,
+        typer.Option(help="Flawed texts that fooled a judge (query, response): one more family of attacks."),
+    ] = None,
     config: options.ConfigFile = None,
     attack_cases: Annotated[
         int | None, typer.Option(help="Cases that each attack is tried on.", show_default="20", min=1)
@@ -48,6 +52,8 @@ def certify(
     kindling certify --judge embedded --out cert.json
 
     kindling certify --labelled cases.csv --judge llm --out cert.json --dry-run
+
+    kindling certify --judge embedded --hard-negatives runs/game/hard_negatives.jsonl --out cert.json
     """
     from kindling.cli.certification import Request, carry_out
     from kindling.config import load_config
@@ -60,5 +66,5 @@ def certify(
         budget__max_cost=max_cost,
         budget__max_minutes=max_minutes,
     )
-    request = Request(labelled, out, load_config(config, given), judge, seed)
+    request = Request(labelled, out, load_config(config, given), judge, seed, hard_negatives)
     raise typer.Exit(carry_out(request, dry_run=dry_run, as_json=json))

@@ -1,0 +1,206 @@
+"""Running a trainer of TRL inside a run folder: progress, checkpoints, stops, and the weights at the end.
+
+    RUN/trainer/checkpoint-N    what --resume goes on from
+    RUN/trainer/completions     GRPO's completions, Parquet, a file a logged step
+    RUN/metrics.jsonl           every logged line, in the order of the steps, written anew with each checkpoint
+    RUN/model                   the weights: safetensors, an adapter or a whole model, with the tokenizer
+
+The weights appear under their name when they are whole. Under several processes each takes the same steps; the first
+one writes.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kindling.errors import ConfigError, InputError
+from kindling.rl.training import checkpoints
+from kindling.rl.training.arguments import is_main
+from kindling.rl.training.checkpoints import Stop
+from kindling.rl.training.settings import TrainSettings
+from kindling.tables import write_jsonl
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerCallback
+
+OnStep = Callable[[int, int, dict[str, Any]], None]
+"""Told the step, how many there are, and the metrics logged last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every stage needs to know. `model` is a folder or a hub name, `out` the run folder."""
+
+    model: str
+    out: Path
+    settings: TrainSettings
+    seed: int
+    log: str = "none"
+    merge: bool = False
+    stop: Stop = field(default_factory=Stop)
+    on_step: OnStep | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the trainer works."""
+        return self.out / "trainer"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended: `stopped` says why it did before its time. `history` holds every logged line.
+
+    `left_out` counts the rows that the trainer would not take, since they are longer than `max_tokens`.
+    """
+
+    steps: int
+    planned: int
+    stopped: str | None
+    seconds: float
+    history: tuple[dict[str, Any], ...]
+    left_out: int = 0
+    measured: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The latest value of each metric."""
+        return {name: value for line in self.history for name, value in line.items()}
+
+
+def check_model(model: str) -> None:
+    """See that `model` can be had and has a chat template, before anything is written. Raises `ConfigError`."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    with loading(model):
+        AutoConfig.from_pretrained(model)
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    if not tokenizer.chat_template:
+        raise ConfigError(f"{model}: its tokenizer has no chat template; take an instruct model, or add one")
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """Turn what libraries raise for a model that is not there, or not whole, into a `ConfigError` of one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{model}: cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
+    """Train to the end, or until `job.stop`; go on from the newest whole checkpoint, if there is one.
+
+    A checkpoint that is taken for a stop waits for a step that is a multiple of `align`: one that ends a rollout.
+    `rows` is how many the trainer was given. Raises `InputError` if it took none.
+    """
+    from transformers import PrinterCallback
+
+    taken = len(trainer.train_dataset)
+    if not taken:
+        raise InputError(f"all {rows} rows are longer than train.max_tokens = {_longest(job.settings)}; raise it")
+
+    if is_main():
+        checkpoints.clear(job.folder)
+    start = checkpoints.newest(job.folder)
+    trainer.remove_callback(PrinterCallback)  # standard output is the command's
+    trainer.add_callback(_watch(job, align))
+    began = time.monotonic()
+    with checkpoints.stop_on_signal(job.stop):
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    state = trainer.state
+    return Result(
+        steps=state.global_step,
+        planned=state.max_steps,
+        stopped=job.stop.why if state.global_step < state.max_steps else None,
+        seconds=time.monotonic() - began,
+        history=tuple(state.log_history),
+        left_out=max(0, rows - taken),  # packing makes fewer rows of more text, and leaves none out
+    )
+
+
+def _longest(settings: TrainSettings) -> Any:
+    return getattr(settings, "max_tokens", None)
+
+
+def _watch(job: Job, align: int) -> "TrainerCallback":
+    """Reports each step, marks whole checkpoints, keeps the metrics, ends the run when it is asked to."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if job.on_step is not None and is_main():
+                job.on_step(state.global_step, state.max_steps, state.log_history[-1] if state.log_history else {})
+            if job.stop.why is not None and (not job.stop.keep or state.global_step % align == 0):
+                control.should_training_stop = True
+                control.should_save = job.stop.keep
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if is_main():
+                checkpoints.seal(job.folder, state.global_step)
+                write_jsonl(job.out / "metrics.jsonl", state.log_history)
+
+    return Watch()
+
+
+def save(trainer: "Trainer", job: Job, name: str = "model") -> Path:
+    """Write the weights to RUN/`name`: an adapter as one, merged into its base where the job says so.
+
+    Every process takes part, since each may hold a piece.
+    """
+    target, made = job.out / name, job.out / f".{name}.tmp"
+    if is_main():
+        shutil.rmtree(made, ignore_errors=True)
+    trainer.save_model(str(made))
+    if is_main():
+        _drop_leftovers(made)
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+    return target
+
+
+def _drop_leftovers(folder: Path) -> None:
+    """Remove what a trainer leaves beside the weights: its pickled arguments and its own card."""
+    for name in ("training_args.bin", "README.md"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def merge(adapter: Path, *, scalar_head: bool = False) -> None:
+    """Replace the adapter in `adapter` by the whole model with its changes in it. For one process."""
+    from peft import AutoPeftModelForCausalLM, AutoPeftModelForSequenceClassification
+    from transformers import AutoTokenizer
+
+    kind = AutoPeftModelForSequenceClassification if scalar_head else AutoPeftModelForCausalLM
+    more = {"num_labels": 1} if scalar_head else {}
+    made = adapter.with_name(f".{adapter.name}.tmp")
+    whole = kind.from_pretrained(str(adapter), **more).merge_and_unload()
+    whole.save_pretrained(made)
+    AutoTokenizer.from_pretrained(adapter).save_pretrained(made)
+    shutil.rmtree(adapter)
+    made.rename(adapter)
+
+
+def hush() -> None:
+    """Keep the libraries' progress bars and notices off the terminal: what matters is said by the command."""
+    import logging
+
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    for name in ("trl", "accelerate", "datasets", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def dataset(rows: Sequence[dict[str, Any]]) -> Any:
+    """`rows` as the dataset that trainers take."""
+    from datasets import Dataset
+
+    return Dataset.from_list(list(rows))

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from kindling.errors import BudgetSpent, UsageError
 from kindling.records import Label
 from kindling.rl.rewards.shape import CaseOf
-from kindling.rl.rewards.terms import Answer, Gate, Score, Term, Weighted
+from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 LOG = logging.getLogger("kindling.rl.rewards")
 
@@ -86,7 +86,7 @@ class Reward:
         sink: Callable[[Batch], None] | None = None,
     ) -> None:
         """Raises `ValueError` without a quality, or if two terms have one name."""
-        names = [part.term.name for part in (*qualities, *gates)]
+        names = [*(part.term.name for part in qualities), *(part.term.name for part in gates)]
         if not qualities or len(set(names)) < len(names) or any(part.weight <= 0 for part in qualities):
             raise ValueError(f"a reward has qualities with weights above 0, and terms with names of their own: {names}")
         self.__name__ = "kindling"  # how TRL names its metrics: rewards/kindling/mean
@@ -94,6 +94,7 @@ class Reward:
         self.stopped: str | None = None
         self._qualities = tuple(qualities)
         self._gates = tuple(gates)
+        self._terms = [*(part.term for part in qualities), *(part.term for part in gates)]
         self._case_of = case_of
         self._watches = tuple(watches)
         self._sink = sink
@@ -127,7 +128,6 @@ class Reward:
 
     async def _score(self, step: int, queries: Sequence[str], texts: Sequence[str]) -> list[list[Score]]:
         """The scores of each term, in order. Everything that failed is a score without value."""
-        terms: list[Term] = [part.term for part in (*self._qualities, *self._gates)]
         try:
             groups = {query: place for place, query in enumerate(dict.fromkeys(queries))}
             answers = [
@@ -136,15 +136,18 @@ class Reward:
             ]
         except Exception as error:
             LOG.exception("the batch cannot be read")
-            return [_all_failed(error, len(texts))] * len(terms)
+            return [_all_failed(error, len(texts))] * len(self._terms)
         if self.stopped is not None:
-            return [[Score(None, self.stopped)] * len(texts)] * len(terms)
-        asked = [*(term.score(answers) for term in terms), *(watch.watch(step, answers) for watch in self._watches)]
+            return [[Score(None, self.stopped)] * len(texts)] * len(self._terms)
+        asked = [
+            *(term.score(answers) for term in self._terms),
+            *(watch.watch(step, answers) for watch in self._watches),
+        ]
         results: list[list[Score] | BaseException | None] = await asyncio.gather(*asked, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 self._failed(result)
-        return [_checked(result, len(texts)) for result in results[: len(terms)]]
+        return [_checked(result, len(texts)) for result in results[: len(self._terms)]]
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, (UsageError, BudgetSpent)):
@@ -153,7 +156,7 @@ class Reward:
             LOG.error("a part of the reward failed: %s", error, exc_info=error)
 
     def _row(self, step: int, query: str, text: str, scores: Sequence[Score]) -> Row:
-        named = [(part.term.name, score) for part, score in zip((*self._qualities, *self._gates), scores, strict=True)]
+        named = list(zip((term.name for term in self._terms), scores, strict=True))
         failed = [f"{name}: {score.reason}" for name, score in named if score.value is None]
         label = next((score.label for score in scores if score.label is not None), None)
         values = [score.value for score in scores if score.value is not None]

@@ -22,6 +22,8 @@ CaseOf = Callable[[str, str], Case]
 Pairs = Sequence[tuple[str, str]]
 """(query, response) pairs."""
 
+Kind = tuple[str | tuple[str, str], ...]
+
 SIZED = frozenset({"characters", "length", "words", "items", "brief"})
 REPEATED_UNITS = 3
 COPIED_UNITS = 3
@@ -82,10 +84,9 @@ class LengthBand:
         self._quantiles = (low, high)
         self._slack = slack
         self._bands: dict[str, Band | None] = {}
-        kinds: dict[tuple[str | tuple[str, str], ...], list[Example]] = {}
+        kinds: dict[Kind, list[Example]] = {}
         for query, response in references:
-            asked = _asked(case_of(query, response))
-            for kind in {asked, _sorts(asked)}:
+            for kind in _kinds_of(case_of(query, response)):
                 kinds.setdefault(kind, []).append(Example(query, response))
         if () not in kinds:
             raise InputError("no reference for the length band: it takes good texts to queries that ask for no size")
@@ -101,12 +102,16 @@ class LengthBand:
             self._bands[query] = await self._learn(query)
         return self._bands[query]
 
+    def typical(self, query: str) -> float | None:
+        """The median length of good answers to a query that has been scored; none where there is no band."""
+        band = self._bands.get(query)
+        return band.typical if band else None
+
     async def _learn(self, query: str) -> Band | None:
-        asked = _asked(self._case_of(query, ""))
-        kind = asked if asked in self._kinds else _sorts(asked)
-        if kind not in self._kinds:
+        known = [kind for kind in _kinds_of(self._case_of(query, "")) if kind in self._kinds]
+        if not known:
             return None
-        retriever, everything = self._kinds[kind]
+        retriever, everything = self._kinds[known[0]]
         near = await retriever.retrieve(Query(query))
         lengths = [len(example.response) for example in near or everything]
         low, high = np.quantile(lengths, self._quantiles)
@@ -129,14 +134,14 @@ class LengthBand:
         return Score(max(0.0, 1.0 - beyond), reason)
 
 
-def _asked(case: Case) -> tuple[tuple[str, str], ...]:
-    """What the query asks for in size or number: (kind, asked) of each request, in order."""
-    return tuple(sorted((fact.kind, fact.asked) for fact in case.facts if fact.kind in SIZED))
+def _kinds_of(case: Case) -> list[Kind]:
+    """What the query asks for in size or number, the most specific first: (kind, asked) of each request, kinds alone.
 
-
-def _sorts(asked: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """The kinds of the requests alone."""
-    return tuple(kind for kind, _ in asked)
+    One kind without anything in it for a query that asks for no size.
+    """
+    asked = sorted((fact.kind, fact.asked) for fact in case.facts if fact.kind in SIZED)
+    kinds: list[Kind] = [tuple(asked), tuple(kind for kind, _ in asked)]
+    return kinds if asked else kinds[:1]
 
 
 class Repetition:

@@ -55,9 +55,10 @@ class Ungraded(ValueError):
 def keep(text: str, field: str, logprobs: Any) -> Kept:
     """What to store of an answer's `logprobs` for the verdict in `field`: plain JSON, never an error.
 
-    `text` is the answer as it is read, and `logprobs` what stands in its choice. The result is `{"steps": [...]}`, a
-    step being the text from the beginning of its token to the verdict's quotation mark, and its alternatives as
-    [text, log-probability], the one that was written first; or `{"problem": why}`.
+    `text` is the answer as it is read, and `logprobs` what stands in its choice. The result is `{"steps": [...]}` or
+    `{"problem": why}`. A step is a list of three: the text from the beginning of its token to the end of the key; the
+    marks that follow, up to the word (`:"`, `"` or none); and the alternatives as [text, log-probability], the one
+    that was written first.
     """
     try:
         return {"steps": _steps(text, field, logprobs)}
@@ -76,11 +77,11 @@ def probability(kept: Any, written: Label) -> float:
     reach = 1.0
     unlisted = 0.0
     verdict: Label | None = None
-    for lead, tokens in kept["steps"]:
+    for head, marks, tokens in kept["steps"]:
         undecided = 0.0
         for place, (token, logprob) in enumerate(tokens):
             share = math.exp(logprob)
-            decided = _decides(lead, token)
+            decided = _decides(head, marks, token)
             if place == 0:
                 verdict = decided if decided in LABELS else None
             if decided in LABELS:
@@ -99,12 +100,18 @@ def probability(kept: Any, written: Label) -> float:
     return mass["good"] / both
 
 
-def _decides(lead: str, token: str) -> Label | str | None:
-    """The verdict that `token` leads to where `lead` was written; "" if it leaves it open, None if it leads to none."""
-    marks = "".join(lead.split())
-    for place, mark in enumerate(marks, 1):
-        if mark == ":" or place == len(marks):
-            token = token.lstrip(_SPACE)
+def _decides(head: str, marks: str, token: str) -> Label | str | None:
+    """The verdict that `token` leads to; "" if it ends before the word, None if it leads to none.
+
+    It is to begin with `head`, to the letter, and then with `marks`, before which JSON allows white space.
+    """
+    if head.startswith(token):
+        return ""
+    if not token.startswith(head):
+        return None
+    token = token.removeprefix(head)
+    for mark in marks:
+        token = token.lstrip(_SPACE)
         if not token:
             return ""
         if token[0] != mark:
@@ -141,7 +148,8 @@ def _steps(text: str, field: str, logprobs: Any) -> list[list[Any]]:
     for item, (token, logprob) in zip(items, written, strict=True):
         begin, end = end, end + len(token)
         if end > start:
-            steps.append([_shown(spelled[begin:word]), _alternatives(item, token, logprob)])
+            marks = b"".join(spelled[max(begin, start + 1) : word].split())
+            steps.append([_shown(spelled[begin : start + 1]), _shown(marks), _alternatives(item, token, logprob)])
         if end > word:
             return steps
     raise Ungraded(ODD)

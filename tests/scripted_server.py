@@ -25,6 +25,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.scripted_logprobs import graded
+
 PLAYERS = ("forger", "explainer", "optimizer", "tactician")
 ROLES = ("positive", "negative", "judge", "reflector", "strong", "weak", *PLAYERS)
 BROKEN = ("429", "500", "503", "hang", "cut", "truncated_body")
@@ -43,7 +45,9 @@ class Script:
     its own answer; one that depends on its argument alone keeps the server repeatable.
 
     Beyond `capacity` requests at once it answers 429; with `key` set, other keys get 401 (and are quoted in it).
-    `rejects` names a field that is answered with 400, as endpoints do that do not know it.
+    `rejects` names a field that is answered with 400, as endpoints do that do not know it. `logprobs` makes the
+    log-probabilities of a text, for requests that ask for them; without it they are ignored. More than `top_logprobs`
+    alternatives are refused.
     """
 
     latency_s: float = 0.0
@@ -56,6 +60,8 @@ class Script:
     capacity: int | None = None
     key: str | None = None
     rejects: tuple[str, ...] = ()
+    logprobs: Callable[[str], Any] | None = None
+    top_logprobs: int = 20
     good: float = 0.5
     hang_s: float = 60.0
 
@@ -148,6 +154,8 @@ class ScriptedServer:
         for name in script.rejects:
             if name in body:
                 return f"400:{name}"
+        if body.get("top_logprobs", 0) > script.top_logprobs:
+            return "400:top_logprobs"
         if script.capacity is not None and self.in_flight >= script.capacity:
             return "429"
         if self._first:
@@ -181,7 +189,11 @@ class ScriptedServer:
             text = self.script.answers[role]("\n".join(message["content"] for message in body["messages"]))
         else:
             text = _content(role, key, self.script.good)
-        data = orjson.dumps(_completion(kind, text, key, body))
+        completion = _completion(kind, text, key, body)
+        if self.script.logprobs and body.get("logprobs"):
+            for choice in completion["choices"]:
+                choice["logprobs"] = _cut_down(self.script.logprobs(choice["message"]["content"] or ""), body)
+        data = orjson.dumps(completion)
         if kind == "cut":
             return await _cut(request, data)
         if kind == "truncated_body":
@@ -230,6 +242,15 @@ def _completion(kind: str, text: str, key: bytes, body: dict[str, Any]) -> dict[
         "choices": [] if kind == "empty_choices" else [choice],
         "usage": {"prompt_tokens": prompt, "completion_tokens": len(text), "total_tokens": prompt + len(text)},
     }
+
+
+def _cut_down(logprobs: Any, body: dict[str, Any]) -> Any:
+    """No more alternatives than the request asks for, where there are any."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    for token in content if isinstance(content, list) else ():
+        if isinstance(token, dict) and isinstance(top := token.get("top_logprobs"), list):
+            token["top_logprobs"] = top[: body.get("top_logprobs", 0)]
+    return logprobs
 
 
 def _content(role: str, key: bytes, good: float) -> str:
@@ -284,6 +305,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fault", action="append", default=[], metavar="KIND=RATE", help=", ".join(FAULTS))
     parser.add_argument("--reject", action="append", default=[], metavar="FIELD", help="answer 400 to this field")
+    parser.add_argument("--logprobs", action="store_true", help="give log-probabilities to requests that ask for them")
     parser.add_argument("--capacity", type=int)
     parser.add_argument("--retry-after")
     parser.add_argument("--good", type=float, default=0.5, help="share of good verdicts")
@@ -296,6 +318,7 @@ def main() -> None:
         retry_after=given.retry_after,
         capacity=given.capacity,
         rejects=tuple(given.reject),
+        logprobs=graded if given.logprobs else None,
         good=given.good,
     )
     with suppress(KeyboardInterrupt):

@@ -177,7 +177,7 @@ class Config(_Section):
                 raise ValueError(f"roles.{name}: no [endpoints.{role.endpoint}] in this file (there: {known})")
             if name != "judge" and role.votes > 1:
                 raise ValueError(f"roles.{name}: votes are the judge's alone")
-            if name != "judge" and "graded" in role.model_fields_set:
+            if name != "judge" and role.graded != "auto":
                 raise ValueError(f"roles.{name}: graded is the judge's alone")
         return self
 

@@ -129,10 +129,25 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_remembered(ledger):
         {"sampling": {"temperature": 0.7, "extra": {"a": 1, "b": 3}}},
         {"schema": {"type": "object"}},
         {"sample": 1},
+        {"choice": "verdict"},
+        {"choice": "label"},
     ],
 )
 def test_whatever_can_change_the_answer_changes_the_key(change):
     assert replace(CALL, **change).key() != CALL.key()
+
+
+def test_ledgers_that_were_filled_before_there_were_log_probabilities_stay_valid(ledger):
+    key = "84be8e78f15273a6cce740ef5140f24bba4579b7c195c5722f9ee6555c0ac797"
+    answer = (
+        '{"text":"好","finish_reason":"stop","model":"m","system_fingerprint":"","prompt_tokens":3,'
+        '"completion_tokens":1,"logprobs":null}'
+    )
+    with sqlite3.connect(ledger.path) as other:
+        other.execute("INSERT INTO calls VALUES (?, 'judge', 'm', ?, 3, 1, 0.5, 0.1, 0.0)", (key, answer))
+    other.close()
+    assert CALL.key() == key
+    assert ledger.get(key) == Answer("好", model="m", prompt_tokens=3, completion_tokens=1)
 
 
 def test_the_order_of_fields_does_not_change_the_key():

@@ -1,5 +1,6 @@
 """`kindling certify` as a user runs it: exit status, certificate on disk, one line for bad input, calls paid once."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -116,22 +117,22 @@ def test_hard_negatives_are_one_more_line_and_their_file_is_named(run, labelled,
     assert (status, "no such file" in err) == (2, True)
 
 
-async def test_a_judge_that_is_there_already_is_examined_without_files(labelled):
-    """The embedded judge as an object, on cases in memory: the same findings as by its name."""
+def test_cases_in_memory_are_examined_like_those_of_a_file(run, labelled, tmp_path):
+    """What a game does with its test cases, and the command with the same cases in a file: the same findings."""
+    given = ("--attack-cases", 1, "--repeats", 2, "--set", "certify.repeat_cases=5")
+    run("--labelled", labelled, "--judge", "embedded", *given, "--out", "file.json")
+    by_file = load_certificate(tmp_path / "file.json")
     config = Config(certify=CertifySection(attack_cases=1, repeats=2, repeat_cases=5))
     plan = casting.plan_cast(config, "embedded")
-    async with casting.open_cast(plan, labelled.with_name("no.sqlite")) as company:
-        bench = benches.ReadyBench(lambda repeat: company.judge)
-        exam = exam_of(read_labelled(labelled), plan.pack, config, 0, (HardNegative("为门写一句", "门。"),))
-        certificate = await examine(exam, bench, Origin("test", "00", "11"))
-    assert (certificate.judge.name, certificate.judge.template) == ("embedded", company.judge.template)
-    assert (certificate.data.file, certificate.data.cases, certificate.data.hard_negatives) == ("test", 40, "11")
-    assert certificate.findings.attacks[-1].family == "hard negatives"
-    assert certificate.data.seen is None
-    assert certificate.findings.steadiness.repeats == 2
-    other = benches.CastBench(plan, labelled.with_name("no.sqlite"))
-    by_name = await examine(exam, other, Origin("test", "00", "11"))
-    assert replace(by_name.findings, seconds=0.0) == replace(certificate.findings, seconds=0.0)
+    exam = exam_of(read_labelled(labelled), plan.pack, config, 0, [HardNegative("为门写一句", "门。")])
+    bench = benches.CastBench(plan, tmp_path / "ledger.sqlite")
+    found = asyncio.run(examine(exam, bench, Origin("test", "00", "11")))
+    assert (found.data.file, found.data.cases, found.data.hard_negatives) == ("test", 40, "11")
+    assert found.judge == by_file.judge
+    assert found.findings.attacks[-1].family == "hard negatives"
+    same = {"seconds": 0.0, "judged": 0, "attacks": by_file.findings.attacks}
+    assert found.findings.attacks[:-1] == by_file.findings.attacks
+    assert replace(found.findings, **same) == replace(by_file.findings, **same)
 
 
 def test_a_learned_judge_does_not_pass_on_what_it_learned_from(run, tmp_path):

@@ -2,14 +2,13 @@
 
     debate, llm, embedded   the cast of kindling.toml, answers in a ledger
     lexical                 learned from the labelled cases themselves: one judge a fold, none asked about its own cases
-    (none)                  judges that somebody holds already, such as those of a game
 
 Repeats of a cast are the same judge with another seed, and so other calls: asked with the same seed, the ledger would
 answer, and any judge would look steady. A learned judge uses no chance once it is fitted.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -93,45 +92,6 @@ class LearnedBench:
 
     def cost(self, findings: Findings) -> Cost:
         """Nothing but time."""
-        return Cost(1000 * findings.seconds / findings.judged)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyBench:
-    """Judges that are open already; `judge_of(n)` is that of the n-th repeat, and whoever holds them pays for them.
-
-    One that uses chance must be another judge every time, with another seed, or it looks steady.
-    """
-
-    judge_of: Callable[[int], Judge]
-    model: str = ""
-
-    @property
-    def players(self) -> dict[str, str]:
-        """The judge, by its model or its name."""
-        return {"judge": self.model or self.judge_of(0).name}
-
-    def estimate(self, judgements: int, query: str) -> dict[str, tuple[int, float]]:
-        """Give none: what a judgement costs is the holder's to know."""
-        return {}
-
-    @asynccontextmanager
-    async def open(self, repeat: int) -> AsyncIterator[JudgeFor]:
-        """Hand out the judge of the repeat."""
-        judge = self.judge_of(repeat)
-        yield lambda _: judge
-
-    def seen(self, cases: Sequence[LabelledCase]) -> int | None:
-        """Not told."""
-        return None
-
-    def card(self) -> JudgeCard:
-        """Name the first judge."""
-        judge = self.judge_of(0)
-        return JudgeCard(judge.name, judge.template, self.model, (), 0)
-
-    def cost(self, findings: Findings) -> Cost:
-        """Time alone."""
         return Cost(1000 * findings.seconds / findings.judged)
 
 

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from kindling import __version__
+from kindling.cli.adopt import adopt
 from kindling.cli.audit import audit
 from kindling.cli.certify import certify
 from kindling.cli.curate import curate
@@ -18,6 +19,8 @@ from kindling.cli.fit_judge import fit_judge
 from kindling.cli.init import init
 from kindling.cli.judge import judge
 from kindling.cli.prompts import app as prompts
+from kindling.cli.refine import refine
+from kindling.cli.train import app as train
 from kindling.errors import KindlingError, UsageError
 
 app = typer.Typer(
@@ -30,10 +33,13 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(init)
+prompts.command()(adopt)
 app.add_typer(prompts, name="prompts")
 app.command()(curate)
 app.command()(judge)
 app.command()(fit_judge)
+app.add_typer(train, name="train")
+app.command()(refine)
 app.command()(audit)
 app.command()(certify)
 

@@ -101,7 +101,8 @@ class CastPlan:
         costs = {}
         for role, count in calls.items():
             prompt = self.pack.prompt(_template(role))
-            values = {**sample(prompt.role)[0], "query": query}
+            values = sample(prompt.role)[0]
+            values |= {"query": query} if "query" in values else {}
             tokens = sum(_tokens(message["content"]) for message in prompt.render(**values))
             section = self.config.role(role)
             answer = min(section.max_tokens, ANSWER_TOKENS)

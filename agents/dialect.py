@@ -1,12 +1,12 @@
 """What an endpoint understands of a request, learned from its own refusals and remembered for the process.
 
-OpenAI-compatible endpoints differ in four fields. Each is sent first in the form that most take, and changed when the
-endpoint refuses it with 400 or 422 and names it:
+OpenAI-compatible endpoints differ in four fields. Each is sent first in the form that most take, and changed once
+when the endpoint refuses it with 400 or 422 and names it:
 
     response_format   json_schema, then nothing: the answer is parsed from plain text (only with structured = "auto")
     max_tokens        then max_completion_tokens
     seed              then none
-    top_logprobs      20, then 5, then no log-probabilities (some endpoints say 403 to these)
+    logprobs          then none, and verdicts are votes (some endpoints refuse these with 403)
 
 A change is never silent: it stands in `notes`, which the statistics of a run show. The refused request costs nothing.
 """
@@ -20,8 +20,8 @@ from kindling.agents.transport import Fault
 from kindling.errors import ConfigError
 
 _REFUSALS = (400, 422)
-# alternatives a token: the most that most endpoints give, what the frugal ones give, none
-TOP_LOGPROBS = (20, 5, 0)
+# alternatives a token: what every endpoint gives that gives any; more would only make the answers heavier
+TOP_LOGPROBS = 5
 _SCHEMA = re.compile(r"response_format|json_schema|guided|structured output", re.IGNORECASE)
 _UNKNOWN = re.compile(
     r"un(supported|recognized|known|expected)|not (supported|permitted|allowed)|instead", re.IGNORECASE
@@ -41,7 +41,7 @@ class Dialect:
         self._schema = structured != "text"
         self._limit_field = "max_tokens"
         self._seed = True
-        self._top = TOP_LOGPROBS[0]
+        self._logprobs = True
 
     @property
     def asks_schema(self) -> bool:
@@ -51,15 +51,15 @@ class Dialect:
     @property
     def gives_logprobs(self) -> bool:
         """Whether log-probabilities may be asked for: until they are refused."""
-        return self._top > 0
+        return self._logprobs
 
     def body(self, call: Call) -> dict[str, Any]:
         """The request fields of `call` in which endpoints differ, and whatever else the role sends."""
         body: dict[str, Any] = {self._limit_field: call.sampling["max_tokens"], **call.sampling["extra"]}
         if self._seed:
             body["seed"] = call.sampling["seed"]
-        if call.choice is not None and self._top:
-            body |= {"logprobs": True, "top_logprobs": self._top}
+        if call.choice is not None and self._logprobs:
+            body |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if call.schema is not None and self._schema:
             form = {"name": str(call.schema.get("title", "answer")), "strict": True, "schema": call.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
@@ -72,10 +72,8 @@ class Dialect:
         """
         said = fault.detail
         if "logprobs" in body and fault.status in (*_REFUSALS, 403) and _LOGPROBS.search(said):
-            # requests that were in flight together are refused together: one step is enough
-            if body["top_logprobs"] == self._top:
-                self._top = TOP_LOGPROBS[TOP_LOGPROBS.index(self._top) + 1]
-                self._note(not self._top, f"{self.where}: gives no log-probabilities, verdicts are votes ({said})")
+            self._note(self._logprobs, f"{self.where}: gives no log-probabilities, verdicts are votes ({said})")
+            self._logprobs = False
             return True
         if fault.status not in _REFUSALS:
             return False
@@ -95,6 +93,6 @@ class Dialect:
         return True
 
     def _note(self, new: bool, note: str) -> None:
-        # one note is enough for requests that were refused together
+        # requests that were in flight together are refused together: one note is enough
         if new:
             self.notes.append(note)

@@ -46,8 +46,7 @@ class Script:
 
     Beyond `capacity` requests at once it answers 429; with `key` set, other keys get 401 (and are quoted in it).
     `rejects` names a field that is answered with 400, as endpoints do that do not know it. `logprobs` makes the
-    log-probabilities of a text, for requests that ask for them; without it they are ignored. More than `top_logprobs`
-    alternatives are refused.
+    log-probabilities of a text, for requests that ask for them; without it they are ignored.
     """
 
     latency_s: float = 0.0
@@ -61,7 +60,6 @@ class Script:
     key: str | None = None
     rejects: tuple[str, ...] = ()
     logprobs: Callable[[str], Any] | None = None
-    top_logprobs: int = 20
     good: float = 0.5
     hang_s: float = 60.0
 
@@ -154,8 +152,6 @@ class ScriptedServer:
         for name in script.rejects:
             if name in body:
                 return f"400:{name}"
-        if body.get("top_logprobs", 0) > script.top_logprobs:
-            return "400:top_logprobs"
         if script.capacity is not None and self.in_flight >= script.capacity:
             return "429"
         if self._first:

@@ -139,6 +139,26 @@ def test_silence_is_never_a_bad_verdict():
     assert set(decision.refusals) == {"unscored", "not_better"}
 
 
+CASE = st.tuples(
+    st.sampled_from("gb"), st.sampled_from("gb-"), st.sampled_from("gb-"), st.integers(0, 9), st.integers(1, 60)
+)
+
+
+@given(st.lists(CASE, min_size=1, max_size=40), st.randoms(use_true_random=False))
+def test_open_cases_weigh_as_if_they_were_not_there_and_order_plays_no_part(rows, draw):
+    def weighed(some):
+        labels, before, after, groups, lengths = zip(*some, strict=True)
+        found = weigh(evidence(labels, before, after, groups, lengths), LIMITS)
+        figures = (found.p, *found.kappa, *found.length)
+        return found.better, found.worse, *(figure if figure is None else round(figure, 9) for figure in figures)
+
+    scored = [row for row in rows if "-" not in row[1:3]]
+    shuffled = draw.sample(rows, len(rows))
+    assert weighed(shuffled) == weighed(rows)
+    if scored:
+        assert weighed(scored) == weighed(rows)
+
+
 def test_a_twentieth_more_silence_is_let_through_and_not_more():
     """100 cases: five more without a verdict may be, six not; silence that was there before is not counted."""
     labels = "gb" * 50

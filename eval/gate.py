@@ -28,9 +28,10 @@ are untouched by all of this.
 longer than one called bad, ties half, within each label, combined with the weights of P. van Elteren (Bull. Int. Stat.
 Inst. 1960); .5 is not at all. The new judge is refused if its distance from .5 exceeds the old one's by more than the
 tolerance, and by more than `Z` standard errors, with the variance that the rank sum has without any relation. That both
-judges saw the same cases, which makes the difference more certain than this, is left out: simulated, this refuses as
-often as a paired bootstrap of the same level where length matters, and less often where it does not. With 134 cases a
-judge of area .81 is refused in 99 of 100 cases, one of .72 in 74, one of .65 in 35, one that goes by nothing in 1 to 4.
+judges saw the same cases, which makes the difference more certain than this, is left out: simulated, this refuses
+nearly as often as a paired bootstrap of the same level where length matters, and less often where it does not. With 134
+cases a judge of area .81 is refused in 99 of 100 cases, one of .72 in 74, one of .65 in 35, one that goes by nothing in
+1 to 4.
 """
 
 import re

@@ -135,7 +135,9 @@ def measured(decision: Decision) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    if value is None:
+        return "–"
+    return "< .001" if 0 < abs(value) < 0.001 else f"{value:.3f}"
 
 
 def show(report: dict[str, Any], standing: Standing, out: Path) -> None:

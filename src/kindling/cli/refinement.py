@@ -254,10 +254,10 @@ async def _compare(set_up: Game, players: Players, gate: StatisticalGate, standi
 def _certify(set_up: Game, folder: Path, standing: Standing, *, quiet: bool) -> dict[str, dict[str, Any]]:
     """Certify the first and the last judge on the test cases and the hard negatives; what is there stays."""
     request, plan = set_up.request, set_up.plan
-    origin = Origin(
-        f"{request.labelled.name} (test cases)", sha256(request.labelled), sha256(folder / refined.HARD_NEGATIVES)
-    )
-    exam = exam_of(set_up.test, plan.pack, request.config, request.settings.seed, of_game(standing))
+    forged = of_game(standing)
+    suite = sha256(folder / refined.HARD_NEGATIVES) if forged else ""
+    origin = Origin(f"{request.labelled.name} (test cases)", sha256(request.labelled), suite)
+    exam = exam_of(set_up.test, plan.pack, request.config, request.settings.seed, forged)
     found = {}
     for name, rules in (("first", standing.first_principles), ("last", standing.principles)):
         file = folder / f"certificate-{name}.json"

@@ -6,6 +6,7 @@ ledger and one budget behind all paid calls.
     --source llm         the generators of kindling.toml
              embedded    the embedded generators
              file:PATH   responses that exist already: columns query and response
+             policy:PATH a model that was trained here, or any other folder with one
     --judge  debate      positive and negative critic, judge, reflector, each as kindling.toml casts it
              llm         the configured judge alone, one call a case and vote
              embedded    the embedded judge alone
@@ -48,7 +49,9 @@ ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost
 
 @dataclass(frozen=True, slots=True)
 class CastPlan:
-    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT", "file PATH" or "lexical:PATH"."""
+    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT", "file PATH", "policy MODEL" or
+    "lexical:PATH".
+    """
 
     config: Config
     pack: "TaskPack"
@@ -148,6 +151,12 @@ def learned_from(judge: str) -> Path | None:
     return Path(path) if kind == "lexical" and path else None
 
 
+def policy_from(source: str | None) -> str | None:
+    """The folder or name of the model of `--source policy:PATH`, or None for any other source."""
+    kind, _, model = (source or "").partition(":")
+    return model if kind == "policy" and model else None
+
+
 def responses_from(source: str | None) -> Path | None:
     """The file of `--source file:PATH`, or None for any other source."""
     kind, _, path = (source or "").partition(":")
@@ -180,7 +189,9 @@ def _generators(config: Config, source: str | None) -> dict[str, str]:
         return cast
     if path := responses_from(source):
         return {"file": f"file {path}"}
-    raise ConfigError(f"unknown source {source!r}; there are llm, embedded, file:PATH")
+    if model := policy_from(source):
+        return {"policy": f"policy {model}"}
+    raise ConfigError(f"unknown source {source!r}; there are llm, embedded, file:PATH, policy:PATH")
 
 
 def _debaters(config: Config, judge: str) -> dict[str, str]:
@@ -346,6 +357,11 @@ class _Agents:
 
         if path := responses_from(self._plan.source):
             return (RecordedGenerator(path),)
+        if model := policy_from(self._plan.source):
+            from kindling.rl.policy.generator import PolicyGenerator
+            from kindling.rl.policy.sampling import Sampler, Sampling
+
+            return (PolicyGenerator(Sampler(model), Sampling(seed=self._plan.seed)),)
         made: list[Generator] = []
         for role, player in self._plan.players.items():
             if role in GENERATORS and player == EMBEDDED:

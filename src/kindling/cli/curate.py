@@ -20,7 +20,7 @@ def curate(
     source: Annotated[
         str | None,
         typer.Option(
-            help="Where candidates come from: llm, embedded, file:PATH.",
+            help="Where candidates come from: llm, embedded, file:PATH, policy:PATH.",
             show_default="llm where kindling.toml casts a generator, else embedded",
         ),
     ] = None,

@@ -96,7 +96,6 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
     """What defines the run: a resume with anything else here is another run."""
     config = request.config
     retriever = config.retriever.model_dump(mode="json")
-    responses = casting.responses_from(plan.source)
     return {
         "task": config.project.task,
         "queries": {"file": request.queries.name, "sha256": sha256(request.queries), "column": request.column},
@@ -104,12 +103,21 @@ def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:
         "seed": request.seed,
         "judge": request.judge,
         "players": plan.players,
-        "source": {"sha256": sha256(responses)} if responses else None,
+        "source": _written_by(plan),
         **plan.paid_by(),
         "retriever": {**retriever, "sha256": sha256(corpus_file(config, plan.pack))},
         "pack": plan.pack.settings.model_dump(),
         "curate": config.curate.model_dump(mode="json", exclude={"in_flight"}),
     }
+
+
+def _written_by(plan: casting.CastPlan) -> dict[str, Any] | None:
+    """The contents behind the source's path, where it has one: other ones make another run."""
+    if responses := casting.responses_from(plan.source):
+        return {"sha256": sha256(responses)}
+    if model := casting.policy_from(plan.source):
+        return {"sha256": {file.name: sha256(file) for file in sorted(Path(model).glob("*.safetensors"))}}
+    return None
 
 
 def _work(request: Request, plan: casting.CastPlan, intake: Intake, run: RunFolder, as_json: bool) -> int:

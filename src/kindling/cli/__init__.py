@@ -16,6 +16,7 @@ from kindling.cli.certify import certify
 from kindling.cli.curate import curate
 from kindling.cli.demo import demo
 from kindling.cli.fit_judge import fit_judge
+from kindling.cli.generate import generate
 from kindling.cli.init import init
 from kindling.cli.judge import judge
 from kindling.cli.prompts import app as prompts
@@ -38,6 +39,7 @@ app.add_typer(prompts, name="prompts")
 app.command()(curate)
 app.command()(judge)
 app.command()(fit_judge)
+app.command()(generate)
 app.add_typer(train, name="train")
 app.command()(refine)
 app.command()(audit)

@@ -22,8 +22,8 @@ Nothing is guessed. An answer has no grade, and `Ungraded` says why, if
 - one verdict is not among the alternatives and more than `TOLERANCE` of the mass could be its own. Alternatives that
   are not listed are at most as probable as the least of those that are.
 
-The probabilities are the endpoint's. Some give those of the model (vLLM, by default, also under a grammar or another
-temperature), some those it samples with.
+The probabilities are the endpoint's: those of the model, or those it samples with (vLLM, unless it is told otherwise,
+gives those under the grammar, before temperature and biases).
 """
 
 import math

@@ -10,22 +10,24 @@ one prompt is like another: so a run of noise is mostly one answer, and the bias
 
 import asyncio
 import json
+import math
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from contextlib import asynccontextmanager
 
 import orjson
 import pytest
 
 from kindling.agents.budget import Budget
-from kindling.agents.judge import Decision
+from kindling.agents.judge import Decision, LLMJudge
 from kindling.agents.ledger import Ledger
-from kindling.agents.models import open_models
+from kindling.agents.models import open_models, request_seed
 from kindling.agents.structured import ask
 from kindling.config import GENERATORS, ROLES, Config
 from kindling.errors import CallError, ConfigError, Unscored
-from kindling.records import Outcome, load
+from kindling.records import Case, Outcome, load
 from tests.real_vllm.server import MAX_MODEL_LEN, MODEL, serving
 
 pytestmark = pytest.mark.vllm
@@ -77,15 +79,71 @@ async def test_without_a_schema_noise_is_unscored_after_its_repair_turns(server,
         assert 4 <= models.stats().roles[0].requests <= 12
 
 
-async def test_log_probabilities_arrive_when_asked_for_and_only_then(server, tmp_path):
-    wanted = {"logprobs": True, "top_logprobs": 2}
-    async with judging(server, tmp_path / "a.sqlite", max_tokens=12, extra=wanted) as (model, _):
-        answer = await model.complete(SAID)
-    tokens = answer.logprobs["content"]
-    assert len(tokens) == answer.completion_tokens > 0
-    assert all(one["logprob"] <= 0 and len(one["top_logprobs"]) >= 2 for one in tokens)
-    async with judging(server, tmp_path / "b.sqlite", max_tokens=12) as (model, _):
+class Prompt:
+    """Shows the response alone."""
+
+    hash = "feed"
+
+    def render(self, **variables):
+        """One user message."""
+        return [{"role": "user", "content": variables["response"]}]
+
+
+def returned(server, text, extra):
+    """The probabilities of "g" and "b" where the verdict on `text` begins, asked of the server without our client.
+
+    A token of this model is a byte, so the place is counted from the end of the answer.
+    """
+    form = {"name": "Decision", "strict": True, "schema": Decision.model_json_schema()}
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": text}],
+        "temperature": 1.0,
+        "max_tokens": 200,
+        "seed": request_seed(0, 0),
+        "logprobs": True,
+        "top_logprobs": 5,
+        "response_format": {"type": "json_schema", "json_schema": form},
+        **extra,
+    }
+    request = urllib.request.Request(f"{server.url}/chat/completions", json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        choice = json.loads(answer.read())["choices"][0]
+    assert choice["finish_reason"] == "stop"
+    value = choice["message"]["content"].rpartition('"verdict"')[2].partition('"')[2]
+    tokens = choice["logprobs"]["content"]
+    if tokens[-1]["token"] in (END_OF_TURN, ""):
+        tokens = tokens[:-1]
+    listed = {one["token"]: math.exp(one["logprob"]) for one in tokens[-len(value.encode())]["top_logprobs"]}
+    return listed["g"], listed["b"]
+
+
+async def test_a_graded_verdict_is_the_probability_among_the_alternatives_and_the_ledger_repeats_it(server, tmp_path):
+    brief = {"logit_bias": {str(server.token('"')): 4}}
+    cases = [Case("?", "x" * length) for length in range(1, 9)]
+    verdicts, asked = [], [server.requests()]
+    for _ in range(2):
+        async with judging(server, tmp_path / "l.sqlite", extra=brief, graded="logprobs") as (model, models):
+            judge = LLMJudge(model, Prompt())
+            verdicts.append(await asyncio.gather(*(judge.judge(case) for case in cases)))
+            asked.append(server.requests())
+            assert models.stats().notes == ()
+    assert verdicts[0] == verdicts[1]
+    assert asked[0] + len(cases) == asked[1] == asked[2]
+    scored = [(case, verdict) for case, verdict in zip(cases, verdicts[0], strict=True) if verdict.unscored is None]
+    assert scored
+    for case, verdict in scored:
+        good, bad = returned(server, case.response, brief)
+        assert 0 < verdict.score < 1
+        assert verdict.score == pytest.approx(good / (good + bad), rel=1e-3)
+        assert verdict.label == ("good" if good > bad else "bad")
+
+
+async def test_log_probabilities_are_given_only_when_they_are_asked_for(server, tmp_path):
+    async with judging(server, tmp_path / "a.sqlite", max_tokens=12) as (model, _):
         assert (await model.complete(SAID)).logprobs is None
+        assert (await model.complete(SAID, choice="verdict")).logprobs == {"problem": "the answer cannot be read"}
 
 
 async def test_the_same_seed_gives_the_same_answer_and_another_seed_or_sample_another(server, tmp_path):

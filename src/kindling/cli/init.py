@@ -49,7 +49,8 @@ prompts = "prompts"             # your copies of the templates; a file you delet
 # endpoint = "judging"
 # model = "a-careful-model"
 # temperature = 0.7
-# votes = 3                     # the score is the share of good
+# votes = 3                     # the score is the mean over them
+# graded = "auto"               # a vote is the probability of good, where the endpoint tells it; or "logprobs", "votes"
 
 # [roles.reflector]
 # endpoint = "judging"

@@ -131,6 +131,7 @@ def test_no_pickle_and_no_remote_code():
         for room in MAY_IMPORT
         for file in files_of(room)
         for word in forbidden
-        if word in file.read_text(encoding="utf-8")
+        # a model's own method of that name only switches dropout off
+        if word in file.read_text(encoding="utf-8").replace(".eval()", "")
     ]
     assert offences == []

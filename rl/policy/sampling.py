@@ -179,7 +179,7 @@ def _load_model(model: str) -> "PreTrainedModel":
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto" if accelerated else torch.float32)
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: no model to be had: {_first_line(error)}") from error
-    return loaded.to("cuda" if accelerated else "cpu").eval()
+    return loaded.to("cuda" if accelerated else "cpu")
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ amount either way. The length of the text is no evidence, and none of the checks
 """
 
 import math
+from collections.abc import Iterable
 
 from kindling.agents.embedded.examiner import Examiner, Finding
 from kindling.agents.embedded.lexicon import Lexicon
@@ -47,10 +48,8 @@ class EmbeddedJudge:
     name = NAME
 
     def __init__(self, examiner: Examiner, principles: tuple[str, ...]) -> None:
-        checks = examiner.lexicon.checks
         self.template = text_id(*principles, examiner.lexicon.digest, examiner.weights.digest)
-        mentioned = {key for principle in principles for key in understood(principle, examiner.lexicon)}
-        self.heeded = frozenset(key for key, check in checks.items() if check.always or key in mentioned)
+        self.heeded = heeded(principles, examiner.lexicon)
         self._examiner = examiner
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
@@ -132,6 +131,12 @@ class EmbeddedReflector:
         reasons = (self._examiner.point(found, case.query).reason for found in grounds[:DECIDING])
         join = self._examiner.lexicon.judgement.join
         return settle(first, "good" if label == "good" else "bad", join.join(reasons), self.name, self._template)
+
+
+def heeded(principles: Iterable[str], lexicon: Lexicon) -> frozenset[str]:
+    """The checks, by key, that count for a judge of these principles: those that one mentions, and those `always`."""
+    mentioned = {key for principle in principles for key in understood(principle, lexicon)}
+    return frozenset(key for key, check in lexicon.checks.items() if check.always or key in mentioned)
 
 
 def understood(principle: str, lexicon: Lexicon) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ for (a wrong salutation where there is none) are not drawn, so that no flaw favo
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from kindling.agents.embedded.lexicon import Lexicon
 from kindling.agents.embedded.writer import SET_PHRASE, Parts, Scene, Writer
@@ -32,9 +33,22 @@ class Spoiler:
     def spoil(self, parts: Parts, scene: Scene, rng: random.Random) -> tuple[Parts, str]:
         """A spoilt draft and the name of its flaw."""
         weights = self._grammar.flaws.weights
-        choices = [flaw for flaw in weights if self._fits(flaw, parts, scene)]
+        choices = [flaw for flaw in weights if self.fits(flaw, parts, scene)]
         flaw = rng.choices(choices, [weights[flaw] for flaw in choices])[0]
-        return self._operators().get(flaw, self._line)(flaw, parts, scene, rng), flaw
+        return self.apply(flaw, parts, scene, rng), flaw
+
+    def apply(self, flaw: str, parts: Parts, scene: Scene, rng: random.Random, *, line: bool = False) -> Parts:
+        """The draft with this flaw, which must fit it; with `line`, in one sentence only."""
+        operator = self._line if line else self._operators().get(flaw, self._line)
+        return operator(flaw, parts, scene, rng)
+
+    def elsewhere(self, scene: Scene, rng: random.Random) -> Scene:
+        """The same scene for a topic that has nothing to do with this one."""
+        lexicon = self._lexicon
+        near = lexicon.near[scene.topic]
+        return replace(
+            scene, topic=rng.choice([one for one in lexicon.topics if one not in {*near, lexicon.default_topic}])
+        )
 
     def _operators(self) -> dict[str, Callable[[str, Parts, Scene, random.Random], Parts]]:
         return {
@@ -45,7 +59,7 @@ class Spoiler:
             "clumsy": self._clumsy,
         }
 
-    def _fits(self, flaw: str, parts: Parts, scene: Scene) -> bool:
+    def fits(self, flaw: str, parts: Parts, scene: Scene) -> bool:
         """Whether the draft has a place for the flaw."""
         flaws = self._grammar.flaws
         if all(slot == SET_PHRASE for slot, _ in parts):

@@ -70,7 +70,7 @@ class EmbeddedGenerator:
         """One text. `query` is empty for one of several items, whose number is not its own affair."""
         requests = {request.kind: request for request in task.reading.requests}
         if exact := requests.get("characters"):
-            scene = self._elsewhere(task.scene, rng) if task.flawed else task.scene
+            scene = self._spoiler.elsewhere(task.scene, rng) if task.flawed else task.scene
             return self._writer.exact(scene, rng.randint(exact.low, exact.high or exact.low), rng)
         text = ""
         for _ in range(TRIES):
@@ -117,16 +117,6 @@ class EmbeddedGenerator:
             count = max(1, items.low - rng.randint(1, max(1, items.low // 3)))
             return "\n".join(self._writer.items(task.scene, count, lambda: self._single(single, "", rng)))
         return None
-
-    def _elsewhere(self, scene: Scene, rng: random.Random) -> Scene:
-        """The same scene for a topic that has nothing to do with this one."""
-        lexicon = self._examiner.lexicon
-        others = [
-            topic
-            for topic in lexicon.topics
-            if topic not in lexicon.near[scene.topic] and topic != lexicon.default_topic
-        ]
-        return replace(scene, topic=rng.choice(others))
 
 
 def _without(requests: tuple[Request, ...], kind: str) -> tuple[Request, ...]:

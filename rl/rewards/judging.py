@@ -5,7 +5,7 @@ loop and thread in which they were made. So the judge comes as something to open
 the first call; the same task closes it, since a context must be left by the task that entered it.
 
 Identical cases (query and response) are judged once: those in flight share one call, and a scored verdict is
-remembered for the run. An unscored one is not: the next step may try again.
+remembered, for the run or for the last so many. An unscored one is not: the next step may try again.
 """
 
 import asyncio
@@ -26,11 +26,14 @@ CLOSING = 120.0  # seconds for the calls that are out to come back and be stored
 class CachedJudge:
     """A judge with a memory, at most `in_flight` cases with it at a time; `judged` counts what it was asked.
 
+    `remember` bounds the memory: beyond it the oldest verdicts are forgotten. Without it the memory lasts a run.
+
     Bound to the event loop of its first call. `close` it when the run is over, also after an error.
     """
 
-    def __init__(self, open_judge: OpenJudge, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(self, open_judge: OpenJudge, in_flight: int = IN_FLIGHT, remember: int | None = None) -> None:
         self.judged = 0
+        self._remember = remember
         self._open_judge = open_judge
         self._in_flight = in_flight
         self._verdicts: dict[tuple[str, str], asyncio.Task[Verdict]] = {}
@@ -52,6 +55,8 @@ class CachedJudge:
             raise
         if verdict.unscored is not None and self._verdicts.get(key) is task:
             del self._verdicts[key]
+        while self._remember is not None and len(self._verdicts) > self._remember:
+            del self._verdicts[next(iter(self._verdicts))]
         return verdict
 
     async def _judge(self, case: Case) -> Verdict:

@@ -1,0 +1,138 @@
+"""The work behind `kindling serve`: everything that can be refused is refused before the port is opened.
+
+The first Ctrl-C (or SIGTERM) ends it as it should end, with status 0: no new requests, those at work are answered, paid
+answers are stored. A second one leaves at once, with status 130.
+"""
+
+import asyncio
+import os
+import signal
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kindling.agents.requests import measure
+from kindling.cli import casting, console
+from kindling.config import Config
+from kindling.errors import ConfigError, InputError
+from kindling.eval.certificate import fits, load_certificate
+from kindling.records import Case
+from kindling.rl.rewards.judging import CachedJudge
+from kindling.rl.serving.app import Limits, Service, is_loopback, listening
+from kindling.rl.serving.openrlhf import ENDS
+from kindling.rl.serving.scoring import REMEMBERED, Scorer
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for."""
+
+    judge: str
+    config: Config
+    host: str
+    port: int
+    token_env: str | None
+    certificate: Path | None
+    uncertified: bool
+    ledger: Path
+    limits: Limits
+    ends: tuple[str, ...]
+    seed: int
+
+
+def carry_out(request: Request, *, as_json: bool = False) -> int:
+    """Serve until told to stop; returns the exit status."""
+    token = _token(request)
+    if request.certificate is None and not request.uncertified:
+        raise ConfigError(
+            f"--judge {request.judge}: no certificate; make one with kindling certify --judge {request.judge} --out"
+            " cert.json and give it with --certificate, or add --uncertified"
+        )
+    if not request.ledger.parent.is_dir():
+        raise InputError(f"{request.ledger.parent}: no such folder; --ledger names a file in one that is there")
+    plan = casting.plan_cast(request.config, request.judge, seed=request.seed)
+    try:
+        asyncio.run(_serve(request, plan, token, as_json=as_json))
+    except asyncio.CancelledError:
+        console.note("left at once; what was being judged is lost, paid answers are in the ledger")
+        return INTERRUPTED
+    return 0
+
+
+def _token(request: Request) -> str | None:
+    """The token from the environment. Raises `ConfigError` where there must be one and is none, and never quotes it."""
+    if request.token_env is None:
+        if not is_loopback(request.host):
+            raise ConfigError(f"--host {request.host}: others could ask too; give a token with --token-env NAME")
+        return None
+    token = os.environ.get(request.token_env, "").strip()
+    if not token:
+        raise ConfigError(f"--token-env: no token in the environment: export {request.token_env}=...")
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise ConfigError(f"--token-env: {request.token_env} holds spaces or characters that no HTTP header may")
+    return token
+
+
+async def _serve(request: Request, plan: casting.CastPlan, token: str | None, *, as_json: bool) -> None:
+    brief = plan.pack.settings.brief_chars
+    async with casting.open_cast(plan, request.ledger) as company:
+        card = _card(request, plan, company.judge.template)
+        judge = CachedJudge(lambda: nullcontext(company.judge), remember=REMEMBERED)
+        scorer = Scorer(judge, lambda query, response: Case(query, response, measure(query, response, brief)))
+        service = Service(scorer, card, request.limits, token, (*ENDS, *request.ends))
+        try:
+            async with listening(service.app(), request.host, request.port, request.limits.seconds) as url:
+                _announce(url, card, as_json=as_json)
+                await _told_to_stop()
+                console.note("finishing what is asked; Ctrl-C again leaves at once")
+        finally:
+            await scorer.aclose()
+        counts, spent = scorer.counts, company.spent()
+        console.note(
+            f"{counts.items:,} items, {scorer.judged:,} judged, {counts.unscored:,} unscored,"
+            f" {spent['calls']:,} calls, cost {spent['cost']:.4f}"
+        )
+
+
+def _card(request: Request, plan: casting.CastPlan, template: str) -> dict[str, Any]:
+    """Who judges and whether that is certified, for `/health`. Raises `ConfigError` if it must be and is not."""
+    model = ", ".join(sorted({plan.players[role] for role in plan.paid}))
+    who = {"judge": plan.judge, "template": template, "model": model}
+    if request.certificate is None:
+        return who | {"certificate": {"state": "none"}}
+    certificate = load_certificate(request.certificate)
+    reasons = fits(certificate, plan.judge, template, model)
+    if reasons and not request.uncertified:
+        raise ConfigError(f"{request.certificate}: {'; '.join(reasons)}; --uncertified serves all the same")
+    state = "does not hold" if reasons else "holds"
+    about = {"file": request.certificate.name, "made": certificate.created, "reasons": reasons}
+    return who | {"certificate": {"state": state, **about}}
+
+
+def _announce(url: str, card: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.answer({"url": url, **card})
+    else:
+        model = f", {card['model']}" if card["model"] else ""
+        console.out.print(f"{url}  judge {card['judge']}{model}; certificate: {card['certificate']['state']}")
+    # whoever started this waits for the line, often through a pipe
+    console.out.file.flush()
+
+
+async def _told_to_stop() -> None:
+    """Wait for the first signal; the second cancels what called this."""
+    stop, loop, main = asyncio.Event(), asyncio.get_running_loop(), asyncio.current_task()
+    assert main is not None
+
+    def told() -> None:
+        if stop.is_set():
+            main.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # where the platform has no signal handlers, Ctrl-C cancels
+            loop.add_signal_handler(number, told)
+    await stop.wait()

@@ -21,6 +21,7 @@ from kindling.cli.init import init
 from kindling.cli.judge import judge
 from kindling.cli.prompts import app as prompts
 from kindling.cli.refine import refine
+from kindling.cli.serve import serve
 from kindling.cli.train import app as train
 from kindling.errors import KindlingError, UsageError
 
@@ -38,6 +39,7 @@ prompts.command()(adopt)
 app.add_typer(prompts, name="prompts")
 app.command()(curate)
 app.command()(judge)
+app.command()(serve)
 app.command()(fit_judge)
 app.command()(generate)
 app.add_typer(train, name="train")

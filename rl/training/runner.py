@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling.errors import ConfigError, InputError
 from kindling.rl.training import checkpoints
-from kindling.rl.training.arguments import is_main
+from kindling.rl.training.arguments import is_main, processes
 from kindling.rl.training.checkpoints import Stop
 from kindling.rl.training.settings import TrainSettings
 from kindling.tables import write_jsonl
@@ -136,6 +136,8 @@ def _watch(job: Job, align: int) -> "TrainerCallback":
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if job.on_step is not None and is_main():
                 job.on_step(state.global_step, state.max_steps, state.log_history[-1] if state.log_history else {})
+            if processes() > 1:  # a signal may have come to some of them first
+                _agree(job.stop)
             if job.stop.why is not None and (not job.stop.keep or state.global_step % align == 0):
                 control.should_training_stop = True
                 control.should_save = job.stop.keep
@@ -146,6 +148,15 @@ def _watch(job: Job, align: int) -> "TrainerCallback":
                 write_jsonl(job.out / "metrics.jsonl", state.log_history)
 
     return Watch()
+
+
+def _agree(stop: Stop) -> None:
+    """Let every process stop if one is to, so that none waits for one that has gone."""
+    from accelerate.utils import gather_object
+
+    asked = [one for one in gather_object([(stop.why, stop.kind, stop.keep)]) if one[0] is not None]
+    if asked:
+        stop.ask(asked[0][0], asked[0][1], keep=all(keep for _, _, keep in asked))
 
 
 def save(trainer: "Trainer", job: Job, name: str = "model") -> Path:

@@ -109,7 +109,7 @@ _FORKS.set_forkserver_preload(
 def _act(arguments: tuple[str, ...], cwd: Path, printed: list[Path], first: Callable[[], object] | None) -> None:
     os.chdir(cwd)
     for descriptor, file in enumerate(printed, 1):
-        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     sys.argv = ["kindling", *arguments]
     if first is not None:
         first()

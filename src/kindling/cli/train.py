@@ -66,7 +66,7 @@ def sft(
     """
     from kindling.cli import training
 
-    request = training.request(
+    request, _ = training.request(
         "sft", model=model, source=data, out=out, base=base, preset=preset, lora=lora, merge=merge, log=log,
         column=column, config=config, seed=seed, resume=resume, overrides=set_,
     )  # fmt: skip
@@ -101,8 +101,82 @@ def rm(
     """
     from kindling.cli import training
 
-    request = training.request(
+    request, _ = training.request(
         "rm", model=model, source=data, out=out, base=base, preset=preset, lora=lora, merge=merge, log=log,
         column=column, config=config, seed=seed, resume=resume, overrides=set_,
     )  # fmt: skip
     raise typer.Exit(training.carry_out(request, dry_run=dry_run, as_json=json))
+
+
+@app.command()
+def grpo(
+    data: Data,
+    out: Out,
+    judge: Annotated[
+        str | None, typer.Option(help="Who rewards: debate, llm, embedded, lexical:PATH.", show_default="nobody")
+    ] = None,
+    rm: Annotated[
+        Path | None, typer.Option(help="A reward model of kindling train rm, with or without a judge.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="The judge's certificate, of kindling certify.")] = None,
+    uncertified: Annotated[bool, typer.Option("--uncertified", help="Train although no certificate fits.")] = False,
+    shadow: Annotated[
+        str | None, typer.Option(help="A judge of another kind that watches, and says which checkpoint is best.")
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Good texts: what is normal in length and wording.", show_default="the task's")
+    ] = None,
+    canaries: Annotated[
+        Path | None, typer.Option(help="Labelled cases that the judge is watched with.", show_default="the task's")
+    ] = None,
+    vllm: Annotated[
+        str | None, typer.Option(help="Rollouts by vLLM: off, colocate or server.", show_default="off")
+    ] = None,
+    vllm_url: Annotated[
+        str | None, typer.Option(help="Of the vLLM server.", show_default="http://127.0.0.1:8000")
+    ] = None,
+    model: Model = "embedded",
+    base: Base = None,
+    preset: Preset = "default",
+    lora: Lora = None,
+    merge: Merge = False,
+    log: Log = "none",
+    column: Column = "query",
+    config: options.ConfigFile = None,
+    max_calls: options.MaxCalls = None,
+    max_cost: options.MaxCost = None,
+    max_minutes: options.MaxMinutes = None,
+    seed: options.Seed = 0,
+    resume: options.Resume = False,
+    dry_run: options.DryRun = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="A.B=C", help="Set train.X, reward.X, firewall.X, vllm.X, or one of kindling.toml."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Improve a policy with the judge's verdicts as its reward, behind a firewall.
+
+    [bold]Examples[/bold]
+
+    kindling train grpo --data q.txt --model runs/sft/model --judge embedded --certificate cert.json --out runs/grpo
+
+    kindling train grpo --data q.txt --model Qwen/Qwen2.5-7B-Instruct --judge llm --uncertified --preset paper
+    --vllm colocate --out runs/paper --dry-run
+    """
+    from kindling.cli import reinforcement, training
+
+    limits = options.overrides(
+        set_, budget__max_calls=max_calls, budget__max_cost=max_cost, budget__max_minutes=max_minutes
+    )
+    request, taken = training.request(
+        "grpo", model=model, source=data, out=out, base=base, preset=preset, lora=lora, merge=merge, log=log,
+        column=column, config=config, seed=seed, resume=resume, overrides=limits, sections=reinforcement.SECTIONS,
+    )  # fmt: skip
+    rewarding = reinforcement.rewarding(
+        taken, judge=judge, reward_model=rm, certificate=certificate, uncertified=uncertified, shadow=shadow,
+        references=references, labelled=canaries, vllm=vllm, vllm_url=vllm_url,
+    )  # fmt: skip
+    raise typer.Exit(reinforcement.carry_out(request, rewarding, dry_run=dry_run, as_json=json))

@@ -32,7 +32,7 @@ EMBEDDED = "embedded"
 STATUS = {None: 0, "signal": 130, "budget": 3, "breach": 1}
 HOW_TO_GO_ON = {
     "signal": "the same command with --resume goes on",
-    "budget": "--resume with a larger budget goes on from the last checkpoint, and pays for no judgement twice",
+    "budget": "when that is mended, --resume goes on from the last checkpoint, and pays for no judgement twice",
     "breach": "",
 }
 # they decide what is kept and shown of a run, not what it learns
@@ -79,9 +79,10 @@ def request(
     seed: int,
     resume: bool,
     overrides: Sequence[str] | None,
-) -> Request:
-    """Read the options. Raises `UsageError` for the first that cannot be used."""
-    taken, rest = split(overrides or (), ("train",))
+    sections: Sequence[str] = ("train",),
+) -> tuple[Request, dict[str, dict[str, Any]]]:
+    """Read the options, and the `--set` values of `sections`. Raises `UsageError` for the first that cannot be used."""
+    taken, rest = split(overrides or (), sections)
     values = taken["train"] | ({} if lora is None else {"mode": "lora" if lora else "full"})
     settings = resolve(stage, preset, embedded=model == EMBEDDED, given=values)
     if log not in LOGS:
@@ -92,7 +93,8 @@ def request(
         raise ConfigError("--merge goes with --lora: all weights are written whole anyway")
     loaded = load_config(config, options.overrides(list(rest)))
     _check_model(model)
-    return Request(stage, model, source, out, loaded, settings, preset, seed, base, merge, log, column, resume)
+    made = Request(stage, model, source, out, loaded, settings, preset, seed, base, merge, log, column, resume)
+    return made, taken
 
 
 def _check_model(model: str) -> None:

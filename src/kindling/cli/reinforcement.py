@@ -1,0 +1,336 @@
+"""The work behind `kindling train grpo`: judges, certificate, reward, canaries, firewall, and the run.
+
+The certificate is checked here, against the very judge that will reward: name, prompts and models must be those that
+were certified. What trains gets the answer and nothing else.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kindling.agents.requests import measure
+from kindling.agents.retriever import corpus_file
+from kindling.cli import canaries as known
+from kindling.cli import casting, console, planning, training
+from kindling.cli.training import Request
+from kindling.errors import ConfigError, UsageError
+from kindling.eval.certificate import fits, load_certificate
+from kindling.eval.labelled import read_labelled
+from kindling.records import Case, load
+from kindling.rl.firewall.settings import Limits
+from kindling.rl.training import data
+from kindling.rl.training.arguments import is_main
+from kindling.rl.training.runner import Job
+from kindling.rl.training.settings import GrpoSettings, VllmSettings, section
+
+if TYPE_CHECKING:
+    from kindling.agents.judge import Judge
+    from kindling.rl.rewards.judging import CachedJudge
+    from kindling.rl.training.grpo import Parts
+
+SECTIONS = ("train", "reward", "firewall", "vllm")
+
+
+class RewardSettings(BaseModel):
+    """Weights of the qualities and strengths of the gates; 0 leaves a term out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    judge: float = Field(1.0, ge=0)
+    reward_model: float = Field(1.0, ge=0)
+    requests: float = Field(1.0, ge=0, le=1)
+    length: float = Field(1.0, ge=0, le=1)
+    repetition: float = Field(1.0, ge=0, le=1)
+    diversity: float = Field(1.0, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarding:
+    """Who rewards, by what, and who watches."""
+
+    judge: str | None
+    reward_model: Path | None
+    certificate: Path | None
+    uncertified: bool
+    shadow: str | None
+    references: Path | None
+    labelled: Path | None
+    weights: RewardSettings
+    limits: Limits
+    vllm: VllmSettings
+
+
+@dataclass(slots=True)
+class Bench:
+    """The judges of one run, and what they came to: `spent` is filled when a judge is closed."""
+
+    request: Request
+    judge: casting.CastPlan | None
+    shadow: casting.CastPlan | None
+    spent: dict[str, Any] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def open(self, plan: casting.CastPlan, name: str) -> AsyncIterator["Judge"]:
+        """Open the judge of `plan`; what it is paid stands in the run's ledger `name`."""
+        async with casting.open_cast(plan, self.request.out / name) as company:
+            try:
+                yield company.judge
+            finally:
+                self.spent[name] = company.spent()
+
+
+def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, as_json: bool = False) -> int:
+    """Train, or describe what it would take; returns the exit status."""
+    settings = request.settings
+    assert isinstance(settings, GrpoSettings)
+    rows = data.read("grpo", request.source, request.column)
+    bench = _bench(request, rewarding)
+    warning, judged = _standing(bench, rewarding)
+    planned = planning.plan(request, rows, len(rows.rows))
+    if dry_run:
+        _describe(request, rows, planned, bench, as_json=as_json)
+        return 0
+    from kindling.rl.training import grpo, vllm
+
+    grpo.check(settings, len(rows.rows))
+    training.ready(request)
+    vllm.check(rewarding.vllm)
+    with training.run_folder(request, _defining(request, rewarding, rows, bench)) as run:
+        model = training.start(request, run, quiet=as_json)
+        keep = iter(grpo.short_enough(model, rows.rows, settings))
+        rows = rows.where(lambda _: next(keep), "longer than train.prompt_tokens")
+        grpo.check(settings, len(rows.rows))
+        with _parts(request, rewarding, bench) as parts:
+            total = planned.plan.steps if planned.plan else 0
+            with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
+                job = Job(
+                    model,
+                    request.out,
+                    settings,
+                    request.seed,
+                    request.log,
+                    request.merge,
+                    on_step=lambda step, _, line: advance(step, training.words(line)),
+                )
+                result = grpo.train(job, rows.rows, parts)
+        if run is not None:
+            run.save(spent=bench.spent, unscored=dict(parts.reward.failures))
+        if (breach := parts.firewall.breach) is not None and breach.exploit and run is not None:
+            console.note(f"exploit: {breach.exploit}")
+        return training.finish(request, run, rows, job, result, as_json=as_json, judged=judged, warning=warning)
+
+
+def _bench(request: Request, rewarding: Rewarding) -> Bench:
+    """Who judges. Raises `ConfigError` if nobody does, or the shadow is the judge itself."""
+    if rewarding.judge is None and rewarding.reward_model is None:
+        raise ConfigError("nothing to reward with: give --judge J, --rm PATH, or both")
+    if rewarding.shadow is not None and rewarding.shadow == rewarding.judge:
+        raise ConfigError(f"--shadow {rewarding.shadow}: is the judge that rewards; a shadow is one of another kind")
+    plans = [
+        casting.plan_cast(request.config, name, seed=request.seed) if name else None
+        for name in (rewarding.judge, rewarding.shadow)
+    ]
+    return Bench(request, *plans)
+
+
+def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str, ...]]:
+    """What the card says of the reward: a warning if nobody certified it, and a line for everyone who gives it.
+
+    Raises `ConfigError` where a certificate is missing or speaks for another judge, and `--uncertified` was not given.
+    """
+    lines = []
+    if rewarding.reward_model is not None:
+        lines.append(f"reward model: `{rewarding.reward_model}`")
+    if bench.judge is None:
+        if not rewarding.uncertified:
+            raise ConfigError("a reward model alone has no certificate: add a certified --judge, or --uncertified")
+        return "The reward model that rewarded it was not certified.", tuple(lines)
+    name, template, model = asyncio.run(_identity(bench.judge))
+    lines.append(f"judge: {name}, prompt `{template or 'none'}`{f', model {model}' if model else ''}")
+    if bench.shadow is not None:
+        lines.append(f"shadow judge: {bench.shadow.judge}")
+    if rewarding.certificate is None:
+        if not rewarding.uncertified:
+            raise ConfigError(
+                f"--judge {name}: no certificate; make one with kindling certify --judge {name} --out cert.json"
+                " and give it with --certificate, or add --uncertified"
+            )
+        return "The judge that rewarded it was not certified.", tuple(lines)
+    certificate = load_certificate(rewarding.certificate)
+    lines.append(f"certificate: `{rewarding.certificate.name}`, made {certificate.created}")
+    if reasons := fits(certificate, name, template, model):
+        if not rewarding.uncertified:
+            raise ConfigError(f"{rewarding.certificate}: {'; '.join(reasons)}; --uncertified trains all the same")
+        lines += [f"certificate: {reason}" for reason in reasons]
+        return "The certificate of the judge that rewarded it does not hold.", tuple(lines)
+    return None, tuple(lines)
+
+
+async def _identity(plan: casting.CastPlan) -> tuple[str, str, str]:
+    """The judge as its certificate names it: name, template, models."""
+    with tempfile.TemporaryDirectory() as scratch:
+        async with casting.open_cast(plan, Path(scratch) / "ledger.sqlite") as company:
+            models = sorted({plan.players[role] for role in plan.paid})
+            return plan.judge, company.judge.template, ", ".join(models)
+
+
+def _defining(request: Request, rewarding: Rewarding, rows: data.Data, bench: Bench) -> dict[str, Any]:
+    """What defines the run, rewards included."""
+    return training.defining(request, rows) | {
+        "judge": rewarding.judge,
+        "players": bench.judge.players if bench.judge else {},
+        "reward_model": str(rewarding.reward_model) if rewarding.reward_model else None,
+        "shadow": rewarding.shadow,
+        "uncertified": rewarding.uncertified,
+        "references": str(rewarding.references) if rewarding.references else None,
+        "labelled": str(rewarding.labelled) if rewarding.labelled else None,
+        "reward": rewarding.weights.model_dump(),
+        "firewall": asdict(rewarding.limits),
+        "vllm": rewarding.vllm.model_dump(),
+    }
+
+
+@contextmanager
+def _parts(request: Request, rewarding: Rewarding, bench: Bench) -> Iterator["Parts"]:
+    """The reward with its terms and watches, and the firewall; judges that were opened are closed afterwards."""
+    from kindling.prompts.library import load_pack
+    from kindling.rl.firewall.callback import FirewallCallback
+    from kindling.rl.firewall.canaries import CanaryWatch
+    from kindling.rl.firewall.firewall import Firewall
+    from kindling.rl.rewards.judging import CachedJudge
+    from kindling.rl.rewards.reward import Reward
+    from kindling.rl.rewards.shape import LengthBand
+    from kindling.rl.training.completions import Completions
+    from kindling.rl.training.grpo import Parts, RememberedShadow
+
+    project = request.config.project
+    pack = load_pack(project.task, request.config.prompts_dir / project.task)
+    case_of = partial(_case, brief_chars=pack.settings.brief_chars)
+    references = _references(rewarding.references or corpus_file(request.config, pack))
+    settings = request.settings
+    assert isinstance(settings, GrpoSettings)
+    opened: list[CachedJudge] = []
+
+    def cached(plan: casting.CastPlan, name: str) -> CachedJudge:
+        opened.append(CachedJudge(partial(bench.open, plan, name)))
+        return opened[-1]
+
+    judge = cached(bench.judge, "ledger.sqlite") if bench.judge else None
+    shadow = RememberedShadow(cached(bench.shadow, "shadow.sqlite"), settings.shadow_every) if bench.shadow else None
+    watch = None
+    if judge is not None:
+        cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))
+        watch = CanaryWatch(judge, known.canaries(cases, case_of, request.seed), case_of, request.seed)
+    band = LengthBand(references, case_of)
+    qualities, gates = _terms(rewarding, judge, band, references)
+    sink = Completions(request.out / "completions")
+    reward = Reward(qualities, gates, case_of, watches=[one for one in (watch, shadow) if one], sink=sink)
+    firewall = FirewallCallback(
+        Firewall(rewarding.limits, references), reward, request.out, canaries=watch, shadow=shadow, typical=band.typical
+    )
+    try:
+        yield Parts(reward, firewall, sink, rewarding.vllm, shadow)
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _case(query: str, response: str, brief_chars: int) -> Case:
+    return Case(query, response, measure(query, response, brief_chars))
+
+
+def _references(file: Path) -> list[tuple[str, str]]:
+    """Good texts and what they answer, from any format that SFT reads."""
+    return [(str(row["prompt"][-1]["content"]), data.text(row, "completion")) for row in data.read("sft", file).rows]
+
+
+def _terms(
+    rewarding: Rewarding, judge: "CachedJudge | None", band: Any, references: Sequence[tuple[str, str]]
+) -> tuple[list[Any], list[Any]]:
+    """The qualities and gates with a weight above 0."""
+    from kindling.rl.rewards.quality import JudgeScore, RewardModelScore
+    from kindling.rl.rewards.shape import Diversity, Repetition, RequestsMet
+    from kindling.rl.rewards.terms import Gate, Weighted
+
+    weights = rewarding.weights
+    qualities = [Weighted(JudgeScore(judge), weights.judge)] if judge is not None and weights.judge else []
+    if rewarding.reward_model is not None and weights.reward_model:
+        score = RewardModelScore.fitted(_scorer(rewarding.reward_model), references)
+        qualities.append(Weighted(score, weights.reward_model))
+    if not qualities:
+        raise ConfigError("no quality is left in the reward: reward.judge or reward.reward_model must be above 0")
+    gates = [
+        Gate(term, strength)
+        for term, strength in (
+            (RequestsMet(), weights.requests),
+            (band, weights.length),
+            (Repetition(references), weights.repetition),
+            (Diversity(), weights.diversity),
+        )
+        if strength
+    ]
+    return qualities, gates
+
+
+def _scorer(folder: Path) -> Any:
+    """The reward model as a function of (query, response) pairs."""
+    from kindling.rl import formats
+    from kindling.rl.training.scoring import Scorer
+
+    scorer = Scorer(folder)
+
+    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        return scorer.score([formats.prompt(query) for query, _ in pairs], [said for _, said in pairs])
+
+    return score
+
+
+def _describe(request: Request, rows: data.Data, planned: planning.Planned, bench: Bench, *, as_json: bool) -> None:
+    """The dry run."""
+    from kindling.rl.firewall.canaries import PER_STEP
+    from kindling.rl.firewall.shadow import AT_MOST
+
+    settings = request.settings
+    assert isinstance(settings, GrpoSettings)
+    calls: dict[str, int] = {}
+    cost = 0.0
+    if planned.plan is not None:
+        rollouts = planned.plan.rollouts
+        looks = -(-planned.plan.steps // settings.shadow_every)
+        asked = (
+            (bench.judge, "", planned.plan.judgements + rollouts * PER_STEP),
+            (bench.shadow, "shadow ", looks * min(AT_MOST, settings.completions)),
+        )
+        for plan, prefix, cases in asked:
+            if plan is not None:
+                counted = plan.calls(cases, 1)
+                calls |= {f"{prefix}{role}": count for role, count in counted.items()}
+                cost += sum(plan.cost(rows.rows[0]["query"], counted).values())
+    planning.describe(request, rows, planned, as_json=as_json, calls=calls, cost=cost)
+
+
+def rewarding(taken: dict[str, dict[str, Any]], **given: Any) -> Rewarding:
+    """The options of the reward with the `--set` values of its sections. Raises `ConfigError` for a wrong one."""
+    mode = given.pop("vllm")
+    url = given.pop("vllm_url")
+    values = taken["vllm"] | ({"mode": mode} if mode else {}) | ({"url": url} if url else {})
+    return Rewarding(
+        **given,
+        weights=section(RewardSettings, "reward", taken["reward"]),
+        limits=_limits(taken["firewall"]),
+        vllm=section(VllmSettings, "vllm", values),
+    )
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    """The firewall's limits with `values` in place of the defaults."""
+    try:
+        return load(Limits, values, "firewall")
+    except UsageError as error:
+        raise ConfigError(f"--set {error}") from error

@@ -1,0 +1,108 @@
+"""GRPO over TRL: verdicts are paid once, a kill changes nothing, breaches and empty budgets end runs in good order."""
+
+import json
+
+import orjson
+import pytest
+
+from kindling.tables import read_rows
+from tests.cli.running import project, serve
+from tests.rl.training import QUERIES, fork_with_trainers, kill_after, kindling, metrics, tiny_model, weights  # noqa: F401
+
+# the libraries' own deprecations are not ours to mend
+pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
+SMALL = (
+    "--full", "--set", "train.prompts=2", "--set", "train.group=4", "--set", "train.completion_tokens=12",
+    "--set", "train.save_every=2", "--set", "train.shadow_every=1", "--set", "train.learning_rate=1e-3",
+    "--set", "reward.length=0",  # noise is never as long as a text
+)  # fmt: skip
+QUICK = [f"--set=firewall.{limit}" for limit in ("reference=2", "window=2", "without_advantage=1")]
+STEPS = 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forks():
+    fork_with_trainers()
+
+
+@pytest.fixture
+def command(tiny_model, tmp_path):  # noqa: F811
+    """The command but for its --out: a paid judge, which nobody certified, and the embedded one as its shadow."""
+    (tmp_path / "queries.txt").write_text("\n".join(QUERIES), encoding="utf-8")
+    common = ("train", "grpo", "--data", "queries.txt", "--model", tiny_model, "--judge", "llm", "--uncertified")
+    return (*common, *SMALL, "--set", f"train.max_steps={STEPS}", "--shadow", "embedded")
+
+
+def completions(run):
+    return [row for file in sorted((run / "completions").iterdir()) for row in read_rows(file, ())]
+
+
+def test_a_killed_run_resumes_to_the_same_weights_and_pays_for_no_verdict_twice(command, tmp_path):
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        whole = kindling(tmp_path, *command, "--out", "whole", "--json")
+        assert whole.status == 0, whole.err
+        paid = server.stats()["answered"]
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        kill_after(tmp_path, 4, "cut", *command, "--out", "cut")
+        done = kindling(tmp_path, *command, "--out", "cut", "--resume")
+        assert done.status == 0, done.err
+        stats = server.stats()
+    # the calls in flight at the kill are paid and lost: at most those of one rollout and its canaries
+    assert stats["repeated"] <= 16
+    assert stats["answered"] - stats["repeated"] == paid
+    assert weights(tmp_path / "cut/model") == weights(tmp_path / "whole/model")
+    for name in ("loss", "reward", "shadow"):
+        assert metrics(tmp_path / "cut", name) == metrics(tmp_path / "whole", name)
+    assert len(set(metrics(tmp_path / "whole", "reward"))) > 1
+    rows = completions(tmp_path / "whole")
+    assert completions(tmp_path / "cut") == rows
+    assert [row["step"] for row in rows] == [step for step in range(STEPS) for _ in range(8)]
+    assert {row["verdict"] for row in rows} <= {"good", "bad"}
+    assert all(row["judge_reason"] for row in rows)
+
+
+def test_the_weights_that_are_left_are_those_that_the_shadow_liked_best(command, tmp_path):
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        done = kindling(tmp_path, *command, "--out", "run", "--set", "train.keep=1", "--json")
+    assert done.status == 0, done.err
+    looks = metrics(tmp_path / "run", "shadow")
+    assert len(looks) == STEPS
+    best = max(range(2, STEPS, 2), key=lambda step: looks[step])  # the first of the largest, as the run takes it
+    measured = json.loads(done.out)["measured"]
+    assert measured["best checkpoint"] == f"checkpoint-{best}"
+    assert measured["shadow at the best checkpoint"] == looks[best]
+    model = tmp_path / "run/model"
+    assert weights(model) == weights(tmp_path / f"run/trainer/checkpoint-{best}")
+    assert {path.suffix for path in model.iterdir()} == {".safetensors", ".json", ".jinja", ".md"}
+    assert "was not certified" in (model / "README.md").read_text()
+
+
+def test_an_empty_budget_ends_the_run_before_the_step_and_more_of_it_goes_on_to_the_same_weights(command, tmp_path):
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        whole = kindling(tmp_path, *command, "--out", "whole", "--json")
+        assert whole.status == 0, whole.err
+        stopped = kindling(tmp_path, *command, "--out", "run", "--max-calls", "80", "--json")
+        assert stopped.status == 3, stopped.err
+        assert "call" in json.loads(stopped.out)["stopped"]
+        assert not (tmp_path / "run/model").exists()
+        done = kindling(tmp_path, *command, "--out", "run", "--resume")
+        assert done.status == 0, done.err
+    assert weights(tmp_path / "run/model") == weights(tmp_path / "whole/model")
+    assert not (tmp_path / "run/breach.json").exists()
+
+
+def test_a_judge_that_fails_too_often_stops_the_run_with_its_checkpoint_and_why(command, tmp_path):
+    with serve(faults={"malformed": 0.8}) as server:
+        project(tmp_path, server, roles=("judge",))
+        done = kindling(tmp_path, *command, "--out", "run", *QUICK)
+    assert done.status == 1, done.err
+    breach = orjson.loads((tmp_path / "run/breach.json").read_bytes())
+    assert breach["measure"] == "unscored"
+    assert breach["line"] in done.err
+    assert orjson.loads((tmp_path / "run/run.json").read_bytes())["status"] == "stopped"
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+    assert any(row["reward"] is None and row["why"] for row in completions(tmp_path / "run"))

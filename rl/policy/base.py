@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling.errors import RunFolderError
 from kindling.rl.formats import prompt, response
-from kindling.rl.policy.runtime import prepare
+from kindling.rl.policy.runtime import hush, prepare
 from kindling.rl.policy.tokenizer import ENTRIES, make_tokenizer
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def make_base(
     if out.exists():
         raise RunFolderError(f"{out}: exists already; choose another folder")
     prepare(threads)
+    hush()
     shape = shape or Shape()
     tokenizer = make_tokenizer((text for pair in pairs for text in pair), shape.entries)
     model = _new_model(tokenizer, shape, seed)
@@ -140,6 +141,7 @@ def _train(
         train_sampling_strategy="group_by_length",
         bf16=False,  # sixty times slower on a CPU without it
         gradient_checkpointing=False,
+        dataloader_pin_memory=False,
         save_strategy="no",
         logging_strategy="no",
         report_to="none",

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from kindling.errors import ConfigError
 
 CALM = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARALLELISM": "false"}
-SILENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "TRANSFORMERS_VERBOSITY": "error"}
+SILENT = {"HF_HUB_DISABLE_TELEMETRY": "1"}
 NEEDS = ("torch", "transformers", "trl", "datasets")
 
 
@@ -29,3 +29,17 @@ def prepare(threads: int | None = None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def hush() -> None:
+    """Keep the libraries' progress bars and notices off the terminal: what matters is said by the command."""
+    import logging
+
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    for name in ("trl", "accelerate", "datasets", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling.errors import InputError
 from kindling.rl.formats import prompt
-from kindling.rl.policy.runtime import prepare
+from kindling.rl.policy.runtime import hush, prepare
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,7 @@ class Sampler:
 
     def __init__(self, model: str, threads: int | None = None, batch: int = BATCH) -> None:
         prepare(threads)
+        hush()
         self.name = Path(model).name
         self.size = batch
         self._tokenizer = _load_tokenizer(model)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ENTRIES = 4096
+ROLES = ("system", "user", "assistant")
 LONGEST = 9  # bytes: three Chinese characters
 END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
@@ -36,7 +37,8 @@ def make_tokenizer(texts: Iterable[str], entries: int = ENTRIES) -> "PreTrainedT
         special_tokens=[END, START, STOP],
         show_progress=False,
     )
-    bpe.train_from_iterator(texts, trainer)
+    # the roles stand in every conversation: an entry each, not one a letter
+    bpe.train_from_iterator([*texts, *(ROLES * 100)], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=STOP, pad_token=END, padding_side="left")
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

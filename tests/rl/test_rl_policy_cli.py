@@ -1,12 +1,11 @@
 """`kindling generate` and `--source policy:PATH`, as a user runs them, on a model too small to write anything."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
+from kindling.cli import main
 from kindling.rl.policy.base import Schedule, Shape, make_base
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
@@ -24,26 +23,28 @@ def model(tmp_path_factory):
         return make_base(PAIRS, tmp_path_factory.mktemp("base") / "model", shape=SMALL, schedule=schedule)
 
 
-def kindling(folder, *arguments):
-    """Exit status, stdout and stderr of `kindling` in `folder`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "kindling", *map(str, arguments)],
-        cwd=folder,
-        timeout=120,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def kindling(tmp_path, monkeypatch, capsys):
+    """Exit status, stdout and stderr of `kindling` in the test's folder; in this process, which has loaded torch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kindling", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
-def test_a_file_of_queries_becomes_rows_that_judges_and_trl_read(model, tmp_path):
+def test_a_file_of_queries_becomes_rows_that_judges_and_trl_read(kindling, model, tmp_path):
     from trl import is_conversational
 
     (tmp_path / "q.txt").write_text(QUERIES, encoding="utf-8")
     arguments = ("generate", model, "q.txt", "--n", "2", "--out", "a.jsonl", "--max-new-tokens", "30", "--json")
-    status, out, error = kindling(tmp_path, *arguments)
+    status, out, error = kindling(*arguments)
     assert status == 0, error
     assert error == ""
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -58,15 +59,15 @@ def test_a_file_of_queries_becomes_rows_that_judges_and_trl_read(model, tmp_path
         assert row["completion"] == [{"role": "assistant", "content": row["response"]}]
         assert row["prompt"][0]["content"] == row["query"]
 
-    status, _, error = kindling(tmp_path, "judge", "a.jsonl", "--out", "judged.jsonl", "--judge", "embedded", "--json")
+    status, _, error = kindling("judge", "a.jsonl", "--out", "judged.jsonl", "--judge", "embedded", "--json")
     assert status == 0, error
 
 
-def test_a_single_query_is_printed_and_is_the_same_text_as_in_a_file(model, tmp_path):
+def test_a_single_query_is_printed_and_is_the_same_text_as_in_a_file(kindling, model, tmp_path):
     (tmp_path / "q.txt").write_text("写风\n", encoding="utf-8")
-    assert kindling(tmp_path, "generate", model, "q.txt", "--out", "a.jsonl", "--seed", "5")[0] == 0
+    assert kindling("generate", model, "q.txt", "--out", "a.jsonl", "--seed", "5")[0] == 0
     text = json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))["response"]
-    status, out, error = kindling(tmp_path, "generate", model, "--query", "写风", "--seed", "5")
+    status, out, error = kindling("generate", model, "--query", "写风", "--seed", "5")
     assert (status, error) == (0, "")
     assert out.strip() == text
 
@@ -83,28 +84,28 @@ def test_a_single_query_is_printed_and_is_the_same_text_as_in_a_file(model, tmp_
         (("empty", "q.txt", "--out", "b.jsonl"), "empty: no tokenizer"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line_and_leaves_no_output(model, tmp_path, arguments, says):
+def test_what_the_user_can_mend_is_one_line_and_leaves_no_output(kindling, model, tmp_path, arguments, says):
     (tmp_path / "q.txt").write_text("写风\n", encoding="utf-8")
     (tmp_path / "there.jsonl").write_text("{}\n")
     (tmp_path / "empty").mkdir()
     before = sorted(path.name for path in tmp_path.iterdir())
     given = [str(model) if one == "MODEL" else one for one in arguments]
-    status, out, error = kindling(tmp_path, "generate", *given)
+    status, out, error = kindling("generate", *given)
     assert (status, out) == (2, "")
     assert len(error.splitlines()) == 1
     assert says in error
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_curate_judges_what_a_policy_wrote_and_names_it(model, tmp_path):
+def test_curate_judges_what_a_policy_wrote_and_names_it(kindling, model, tmp_path):
     (tmp_path / "q.txt").write_text("祝妈妈生日快乐\n给朋友的新年祝福\n", encoding="utf-8")
     source = ("--source", f"policy:{model}", "--judge", "embedded", "--candidates", "3")
-    status, _, error = kindling(tmp_path, "curate", "q.txt", "--out", "run", *source, "--json")
+    status, _, error = kindling("curate", "q.txt", "--out", "run", *source, "--json")
     assert status == 0, error
     rows = [json.loads(line) for line in (tmp_path / "run/records.jsonl").read_text(encoding="utf-8").splitlines()]
     written = [one["candidate"] for row in rows for one in row["judgements"]]
     assert {one["source"] for one in written} == {"policy:model"}
     for row in rows:
-        lines = kindling(tmp_path, "generate", model, "--query", row["query"]["text"], "--n", "3", "--json")[1]
+        lines = kindling("generate", model, "--query", row["query"]["text"], "--n", "3", "--json")[1]
         drawn = {one["index"]: one["response"] for one in json.loads(lines)}
         assert all(drawn[one["candidate"]["index"]] == one["candidate"]["text"] for one in row["judgements"])

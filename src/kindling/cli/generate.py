@@ -47,9 +47,7 @@ def generate(
 
     sampling = Sampling(temperature, top_p, max_new_tokens, seed)
     if (queries is None) == (query is None):
-        raise InputError(
-            "no queries: name a file, or give --query" if query is None else "a file and --query: give one"
-        )
+        raise InputError("no queries: name a file, or give --query" if query is None else "a file or --query, not both")
     if query is not None:
         if out is not None:
             raise InputError("--out goes with a file of queries; the texts for --query are printed")

@@ -53,7 +53,7 @@ class Limits:
 class Item:
     """One text to judge, and what it was asked for."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     query: str
     response: str
 

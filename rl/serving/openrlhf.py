@@ -45,7 +45,7 @@ _MARKUP = re.compile(r"<\||<｜|\[INST\]|<start_of_turn>")
 class Sent:
     """A request's body. Fields that a later version may add are ignored; labels may be anything."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="ignore")
     query: list[str]
     prompts: list[str]
     labels: list[Any] | None = None

@@ -3,6 +3,8 @@
 Equal pairs share one judgement, whoever sent them: in flight, and for the last `REMEMBERED` verdicts. A client waits no
 longer than its time limit, and gets an unscored verdict for what is late; the judgement itself goes on, so that a
 client that asks again finds it.
+
+An empty response is judged like any other: it is what the policy wrote, and no failure of the judge.
 """
 
 import asyncio
@@ -63,8 +65,8 @@ class Scorer:
 
     async def _verdict(self, pair: Pair) -> Verdict:
         query, response = pair
-        if not query.strip() or not response.strip():
-            return Verdict.none(f"there is no {'response' if query.strip() else 'query'}", "serve")
+        if not query.strip():
+            return Verdict.none("there is no query", "serve")
         try:
             return await self._judge.judge(self._case_of(query, response))
         except (UsageError, BudgetSpent):

@@ -1,7 +1,8 @@
 """The texts that the embedded base learns to write from: what the embedded generators write, good and flawed.
 
-Real base models have read both. Each query that ships with the task pack is answered several times by the strong and by
-the weak generator, and the examples of the corpus are among them: the same seed gives the same texts.
+Real base models have read both. The requests are drawn by the query writer, and the strong and the weak generator
+answer them in turn; the examples of the corpus are among them. What ships as queries stays out, so that no model has
+seen what it may be measured on. The same seed gives the same texts.
 """
 
 from kindling.cli import casting
@@ -9,24 +10,23 @@ from kindling.config import Config
 from kindling.records import Query
 from kindling.tables import read_rows
 
-TEXTS = 6000  # about so many
+TEXTS = 8000
 EMBEDDED = "embedded"
+Pairs = list[tuple[str, str]]
+"""Queries and responses."""
 
 
-async def embedded_texts(config: Config, seed: int) -> list[tuple[str, str]]:
+async def embedded_texts(config: Config, seed: int) -> Pairs:
     """Pairs of query and response. Raises `InputError` if the pack has no embedded writers or queries."""
+    from kindling.agents.embedded.queries import QueryWriter
+
     plan = casting.plan_cast(config, EMBEDDED, EMBEDDED, seed=seed)
-    cast = casting.cast_of(plan, None)
-    known = [(str(row["query"]), str(row["response"])) for row in _rows(plan, "corpus.jsonl", "query", "response")]
-    asked = [str(row["query"]) for row in _rows(plan, "queries.txt", "query")]
-    queries = [Query(text) for text in dict.fromkeys([*asked, *(query for query, _ in known)])]
-    written = []
-    for index in range(-(-TEXTS // (len(queries) * len(cast.generators)))):
-        for query in queries:
-            for generator in cast.generators:
-                written.append((query.text, (await generator.generate(query, (), index)).text))
-    return [*known, *written]
-
-
-def _rows(plan: casting.CastPlan, name: str, *needs: str) -> list[dict[str, object]]:
-    return read_rows(plan.pack.file(name), needs, text_column="query" if name.endswith(".txt") else None)
+    generators = casting.cast_of(plan, None).generators
+    corpus = read_rows(plan.pack.file("corpus.jsonl"), ("query", "response"))
+    written = [(str(row["query"]), str(row["response"])) for row in corpus]
+    held_out = tuple(str(row["query"]) for row in read_rows(plan.pack.file("queries.txt"), ("query",), "query"))
+    asked = QueryWriter(plan.pack.file("queries.toml")).write(TEXTS - len(written), seed, held_out)
+    for place, query in enumerate(asked):
+        generator = generators[place % len(generators)]
+        written.append((query, (await generator.generate(Query(query), (), 0)).text))
+    return written

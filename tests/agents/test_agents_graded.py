@@ -76,12 +76,12 @@ TOKENIZERS = {
     ),
     "with all that follows": (
         [BEFORE, '": "', 'good"}'],
-        {2: {'good"}': 0.5, 'good"': 0.1, "good": 0.1, 'bad"}': 0.1, "bad": 0.1, "badly": 0.05, ' good"': 0.05}},
-        7 / 9,
+        {2: {'good"}': 0.5, 'bad"}': 0.2, "good": 0.1, "badly": 0.08, ' bad"': 0.07}},
+        0.75,
     ),
     "in two": (
         [BEFORE, '": "', "go", "od", '"}'],
-        {2: {"go": 0.4, "good": 0.2, "g": 0.1, "ba": 0.1, "b": 0.1, "gr": 0.1}, 3: {"od": 0.5, "lden": 0.5}},
+        {2: {"go": 0.4, "good": 0.3, "b": 0.12, "gr": 0.1, "ba": 0.08}, 3: {"od": 0.5, "lden": 0.5}},
         0.7 / 0.9,
     ),
     "letters": ([*BEFORE, *'": "good"}'], {len(BEFORE) + 4: {"g": 0.8, "b": 0.1, "o": 0.1}}, 8 / 9),
@@ -89,6 +89,11 @@ TOKENIZERS = {
         [BEFORE, '":', ' "', "good", '"}'],
         {2: {' "': 0.6, ' "bad': 0.3, '"': 0.1}, 3: {"good": 0.8, "bad": 0.2}},
         0.7 * 0.8,
+    ),
+    "decided within the key or after it": (
+        ['{"reason": "真诚", "ver', 'dict":', ' "good', '"}'],
+        {1: {'dict":': 0.6, "dict": 0.2, 'dict":"bad': 0.2}, 2: {' "good': 0.9, ' "bad': 0.1}},
+        0.8 * 0.9,
     ),
     "bytes of a character": (
         ['{"reason": "', "真".encode()[:2], "真".encode()[2:], '诚", "verdict": "', "good", '"}'],
@@ -245,10 +250,16 @@ def test_what_older_ledgers_hold_is_no_grade(kept):
 
 
 async def test_a_listed_word_that_is_all_but_certain_needs_no_other(court):
-    told = spell([BEFORE, '": "', "good", '"}'], {2: {"good": 0.999, "fine": 1e-4}})
+    told = spell([BEFORE, '": "', "good", '"}'], {2: {"good": 0.9, "fine": 1e-4}})
     async with court(script_of((GOOD, told))) as (judge, _, play):
         assert (await judge.judge(CASES[0])).score == 1.0
         assert play.models.stats().notes == ()
+
+
+def test_a_probability_of_nothing_at_all_is_stored_as_json():
+    told = spell([BEFORE, '": "', "good", '"}'], {2: {"good": 0.9, "bad": 0.1}})
+    told["content"][2]["top_logprobs"][1]["logprob"] = -math.inf
+    assert probability(orjson.loads(orjson.dumps(keep(GOOD, "verdict", told))), "good") == 1.0
 
 
 async def test_the_label_follows_the_score_and_not_the_word_that_was_drawn(court):

@@ -78,7 +78,8 @@ def _sft_step(wishes: Wishes, rows: int) -> Step:
             "deepspeed --module openrlhf.cli.train_sft",
             f"--model.model_name_or_path {wishes.model}",
             '--data.dataset "$PWD/sft.jsonl" --data.input_key input --data.apply_chat_template',
-            f"--data.max_len 1024 --train.batch_size {size} --train.micro_batch_size {min(size, 4)} --train.max_epochs 3",
+            f"--train.batch_size {size} --train.micro_batch_size {min(size, 4)}",
+            "--train.max_epochs 3 --data.max_len 1024",
             "--ckpt.output_dir sft",
         ),
     )
@@ -93,7 +94,8 @@ def _preference_step(wishes: Wishes, kind: str, rows: int) -> Step:
             f"--model.model_name_or_path {wishes.model}",
             '--data.dataset "$PWD/preference.jsonl"',
             "--data.prompt_key prompt --data.chosen_key chosen --data.rejected_key rejected --data.apply_chat_template",
-            f"--data.max_len 1024 --train.batch_size {size} --train.micro_batch_size {min(size, 2)} --train.max_epochs 1",
+            f"--train.batch_size {size} --train.micro_batch_size {min(size, 2)}",
+            "--train.max_epochs 1 --data.max_len 1024",
             f"--ckpt.output_dir {kind}",
         ),
     )

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from string import Formatter
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,8 +25,21 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+FIELDS = {
+    "principle": {"lead", "phrases"},
+    "sharpened": {"rule", "phrases"},
+    "missed": {"phrases"},
+    "misled": {"phrases"},
+    "added": {"phrases", "count"},
+    "sharper": {"rule", "phrases", "count"},
+    "trimmed": {"phrases", "count"},
+    "crowded": {"phrases"},
+    "replaced": {"old", "new", "count"},
+}
+
+
 class Sentences(_Entry):
-    """Frames with the fields `phrases`, `lead`, `rule`, `count`, `old` and `new`, and what joins their parts."""
+    """Frames, with the fields that `FIELDS` gives them, and what joins their parts."""
 
     join: str
     stop: str
@@ -108,24 +122,39 @@ def load_script(path: Path, lexicon: Lexicon, grammar: Grammar) -> Script:
 
 def _faults(script: Script, lexicon: Lexicon, grammar: Grammar) -> Iterator[tuple[str, str]]:
     """Place and message of everything that would be misunderstood."""
-    silent = {f"sentences.{name}": frame for name, frame in script.sentences.model_dump().items()}
+    frames = script.sentences.model_dump()
+    for name, frame in frames.items():
+        yield from _unknown_fields(f"sentences.{name}", frame, FIELDS.get(name, set()))
+    silent = {f"sentences.{name}": frame for name, frame in frames.items()}
     silent |= {f"families.{name}.lead": family.lead for name, family in script.families.items()}
     for where, frame in silent.items():
         if named := understood(unquoted(frame), lexicon):
             yield where, f"names the check {named[0]}, which every sentence made with it would name then"
     for name, family in script.families.items():
         for key, phrase in family.phrases.items():
-            if key not in understood(phrase, lexicon):
+            if key not in lexicon.checks:
+                yield f"families.{name}.phrases.{key}", "there is no such check in the lexicon"
+            elif key not in understood(phrase, lexicon):
                 yield f"families.{name}.phrases.{key}", f"has none of the words of checks.{key} in the lexicon"
     for key, check in lexicon.checks.items():
         if not check.always and key not in script.phrases:
             yield "families", f"no phrase for checks.{key}"
     for name, kind in script.tactics.items():
+        yield from _unknown_fields(f"tactics.{name}.confession", kind.confession, {"where"})
         yield from ((f"tactics.{name}.{part}", message) for part, message in _misread(name, kind, script, lexicon))
         if kind.flaw not in grammar.flaws.weights:
             yield f"tactics.{name}.flaw", f"{kind.flaw!r} is not among the grammar's flaws.weights"
         if kind.subtler and kind.subtler not in script.tactics:
             yield f"tactics.{name}.subtler", f"{kind.subtler!r} is not among tactics"
+
+
+def _unknown_fields(where: str, frame: str, known: set[str]) -> Iterator[tuple[str, str]]:
+    try:
+        fields = {field for _, field, _, _ in Formatter().parse(frame) if field is not None}
+    except ValueError as error:
+        yield where, str(error)
+        return
+    yield from ((where, f"{field!r} is no field of it") for field in sorted(fields - known))
 
 
 def _misread(name: str, kind: Kind, script: Script, lexicon: Lexicon) -> Iterator[tuple[str, str]]:

@@ -66,15 +66,16 @@ def read(data: Any, ends: Sequence[str] = ENDS) -> list[Pair]:
 
 def _response(query: str, prompt: str, ends: Sequence[str], where: str) -> str:
     """What follows `prompt` in `query`, without the special tokens at its end."""
-    lead, found, text = query.partition(prompt)
-    if not prompt or not found or not _LEAD.fullmatch(lead):
+    lead, found, text = query.partition(prompt) if prompt else ("", "", "")
+    if not found or not _LEAD.fullmatch(lead):
         raise InputError(
             f"{where}: does not begin with its prompt, so the response cannot be cut out;"
             " the prompt was cut (raise --data.max_len), or the tokenizer does not give it back as it was"
         )
-    while stripped := next((text.rstrip()[: -len(end)] for end in ends if text.rstrip().endswith(end)), None):
-        text = stripped
-    return "" if text.rstrip() in ends else text.strip()
+    text = text.strip()
+    while end := next((one for one in ends if one and text.endswith(one)), None):
+        text = text.removesuffix(end).rstrip()
+    return text
 
 
 def _asked(prompt: str, where: str) -> str:

@@ -19,6 +19,7 @@ from kindling.cli.fit_judge import fit_judge
 from kindling.cli.generate import generate
 from kindling.cli.init import init
 from kindling.cli.judge import judge
+from kindling.cli.label import label
 from kindling.cli.prompts import app as prompts
 from kindling.cli.refine import refine
 from kindling.cli.serve import serve
@@ -44,6 +45,7 @@ app.command()(fit_judge)
 app.command()(generate)
 app.add_typer(train, name="train")
 app.command()(refine)
+app.command()(label)
 app.command()(audit)
 app.command()(certify)
 

@@ -46,7 +46,7 @@ def build(
         nodes.sample, nodes.forge, nodes.detect, nodes.sharpen, nodes.examine, nodes.explain, nodes.propose, nodes.gate,
         nodes.close,
     ):  # fmt: skip
-        graph.add_node(node.__name__, _unless(stop, node))
+        graph.add_node(node.__name__, _unless(stop, node))  # type: ignore[call-overload]  # wants a known state
     graph.add_edge(START, "sample")
     graph.add_edge("sample", "forge")
     graph.add_edge("forge", "detect")

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from langgraph.graph import END
-
 from kindling.agents.players import Players
 from kindling.agents.requests import measure
 from kindling.game import Decision, Evidence, Forgery, Lesson, Proposal, Rewrite, Round, Rules, Standing
@@ -171,8 +169,9 @@ class GameNodes:
         if rewrite is None:
             refused = Proposal((), str(state["faults"][-1]), state["taught"], Decision(("unusable",)))
             return {"proposals": (*state["proposals"], refused)}
+        update: Update = {}
         if refusals := self._gate.check(before, rewrite.rules):
-            decision, update = Decision(refusals), {}
+            decision = Decision(refusals)
         else:
             decision, update = await self._weigh(state, before, rewrite.rules)
         proposal = Proposal(rewrite.rules, rewrite.reason, state["taught"], decision)
@@ -185,7 +184,7 @@ class GameNodes:
             return Decision(()), {}
         cases = self._material.validation
         old = self._known(state)
-        texts = [(one.query, one.response) for one in (*cases, *old)]
+        texts = [(case.query, case.response) for case in cases] + [(one.query, one.response) for one in old]
         (was, faults), (now, more) = await asyncio.gather(
             judge_all(self._players, before, texts), judge_all(self._players, proposed, texts)
         )
@@ -240,7 +239,7 @@ class GameNodes:
         """Play on until the rounds are played or nothing has been accepted for a while."""
         standing, settings = state["standing"], self._settings
         over = len(standing.rounds) >= settings.rounds or standing.stale >= settings.patience
-        return END if over else "sample"
+        return "__end__" if over else "sample"
 
 
 async def judge_all(

@@ -240,7 +240,7 @@ async def _play(
 async def _compare(set_up: Game, players: Players, gate: StatisticalGate, standing: Standing) -> Decision:
     """Weigh the last judge against the first on the test cases and the old forgeries, for the report only."""
     cases, old = set_up.test, standing.hard_negatives
-    texts = [(one.query, one.response) for one in (*cases, *old)]
+    texts = [(case.query, case.response) for case in cases] + [(one.query, one.response) for one in old]
     before, _ = await judge_all(players, standing.first_principles, texts)
     after, _ = await judge_all(players, standing.principles, texts)
     many = len(cases)

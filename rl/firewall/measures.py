@@ -1,14 +1,14 @@
 """Numbers of many steps with their noise.
 
-Completions of one query are alike, so they count as one observation: the *cluster mean* of a query at a step. A mean of
-n clusters has the standard error s / √n, and two means differ for certain if they do so by several standard errors of
-their difference (B. L. Welch, Biometrika 1947).
+Completions of one query are alike, so they count as one observation: the *cluster mean* of a query at a step. Two means
+of such observations are compared by Welch's t-test (B. L. Welch, Biometrika 1947), with the larger of the two variances
+for both: a few observations of a skewed quantity may look steadier than they are, and would raise an alarm by that.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import sqrt
 from statistics import fmean, variance
 
 from kindling.rl.firewall.report import Sample, StepReport
@@ -16,11 +16,11 @@ from kindling.rl.firewall.report import Sample, StepReport
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A mean now and at the reference; `errors` is their difference in standard errors, positive for a rise."""
+    """A mean now and at the reference. `doubt` is the one-sided p-value of a change in the direction that it took."""
 
     now: float
     then: float
-    errors: float
+    doubt: float
 
     @property
     def relative(self) -> float:
@@ -34,16 +34,20 @@ class Change:
 
 
 def change(then: Sequence[float], now: Sequence[float]) -> Change | None:
-    """Compare two sets of observations; None where one is empty. A single observation takes the other's variance."""
-    if not then or not now:
+    """Compare two sets of observations; None where one has fewer than two."""
+    from scipy.stats import t
+
+    if min(len(then), len(now)) < 2:
         return None
-    spread = [variance(values) if len(values) > 1 else None for values in (then, now)]
-    known = [value for value in spread if value is not None]
-    filled = [max(known, default=0.0) if value is None else value for value in spread]
-    error = sqrt(filled[0] / len(then) + filled[1] / len(now))
-    difference = fmean(now) - fmean(then)
-    errors = difference / error if error else (0.0 if not difference else inf if difference > 0 else -inf)
-    return Change(fmean(now), fmean(then), errors)
+    old, new = fmean(then), fmean(now)
+    spread = max(variance(then), variance(now))
+    errors = [spread / len(values) for values in (then, now)]
+    if not sum(errors):
+        return Change(new, old, 0.0 if new != old else 0.5)
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(values) - 1) for error, values in zip(errors, (then, now), strict=True)
+    )
+    return Change(new, old, float(t.sf(abs(new - old) / sqrt(sum(errors)), freedom)))
 
 
 def clusters(reports: Iterable[StepReport], value: Callable[[Sample], float | None]) -> list[float]:

@@ -13,8 +13,8 @@ class Limits:
     Both are short, since a policy that grows does so by percents a step: a mean over many steps would come to it late,
     and a reference of many steps would have grown itself.
 
-    certainty       how many standard errors a difference from the reference must have besides passing its limit. The
-                    check is made at every step, so the usual 2 would stop every healthy run.
+    doubt           p-value that a change from the reference must stay below besides passing its limit. The check is
+                    made at every step, so the usual 5 % would stop every healthy run.
     length_rise     how far the mean length may rise over the reference, relative. Good texts have a length of their
                     own; a run that needs more than this to be better has learned something else.
     length_fall     the same downwards.
@@ -37,7 +37,7 @@ class Limits:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     reference: int = 5
     window: int = 5
-    certainty: float = 3.5
+    doubt: float = 1e-3
     length_rise: float = 0.15
     length_fall: float = 0.30
     limit_share: float = 0.10

@@ -57,7 +57,7 @@ def carry_out(request: Request, *, as_json: bool = False) -> int:
     try:
         asyncio.run(_serve(request, plan, token, as_json=as_json))
     except asyncio.CancelledError:
-        console.note("left at once; what was being judged is lost, paid answers are in the ledger")
+        console.note("gave up what was asked; paid answers are in the ledger")
         return INTERRUPTED
     return 0
 
@@ -87,7 +87,7 @@ async def _serve(request: Request, plan: casting.CastPlan, token: str | None, *,
             async with listening(service.app(), request.host, request.port, request.limits.seconds) as url:
                 _announce(url, card, as_json=as_json)
                 await _told_to_stop()
-                console.note("finishing what is asked; Ctrl-C again leaves at once")
+                console.note("finishing what is asked; Ctrl-C again gives it up")
         finally:
             await scorer.aclose()
         counts, spent = scorer.counts, company.spent()

@@ -90,8 +90,7 @@ class GrpoSettings(TrainSettings):
     loss: Literal["grpo", "dapo", "bnpo", "dr_grpo", "cispo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
     mask_truncated: bool = False
-    shadow_every: int = Field(20, ge=1, description="steps between two looks of the shadow judge")
-    shadow_prompts: int = Field(32, ge=1, description="held-out prompts that it looks at")
+    shadow_every: int = Field(5, ge=1, description="steps between two looks of the shadow judge")
 
     @property
     def completions(self) -> int:

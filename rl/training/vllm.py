@@ -1,9 +1,10 @@
 """Rollouts by vLLM: what it is given, what is missing, and the proof that new weights reach it.
 
 An engine that goes on sampling with old weights looks like training that does not work, and nothing says so. So before
-the first step the proof moves the trainable weights by seeded noise, has them sent to the engine as every step does,
-samples, and compares the engine's log-probabilities with those that the trainer gives to the same tokens. It is done
-with the weights as they are and with the moved ones; afterwards the weights are put back bit by bit, and sent again.
+the first step the proof moves the trainable weights by seeded noise, enough of it that the trainer's own
+log-probabilities change by `EFFECT`, has the weights sent to the engine as every step does, samples, and compares the
+engine's log-probabilities with those that the trainer gives to the same tokens; and so, before that, with the weights as
+they are. Afterwards they are put back bit by bit, and sent again.
 
 Left out: DeepSpeed ZeRO-3, where no process holds a weight that it could move; there only the first half is done, and
 the log says so.
@@ -11,7 +12,7 @@ the log says so.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -25,21 +26,33 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer
 
 LOG = logging.getLogger("kindling.rl.training")
-NOISE = 0.2  # of each weight's own standard deviation: moves log-probabilities by about one nat
+EFFECT = 0.5  # nats a token: five times the tolerance
+NOISES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)  # of each weight's own standard deviation
 TOKENS = 16
 PROMPTS = 4
+
+
+Tokens = tuple[list[int], list[int]]
+"""A prompt and what was written to it, as token ids."""
 
 
 class StaleWeights(ConfigError):
     """The engine does not sample with the trainer's weights."""
 
 
+def installed(settings: VllmSettings) -> None:
+    """See that vllm is there if `settings` ask for it; needs no torch. Raises `ConfigError`."""
+    if settings.mode != "off" and find_spec("vllm") is None:
+        raise ConfigError(f"--vllm {settings.mode}: vllm is not installed; pip install 'kindling[vllm]'")
+
+
 def check(settings: VllmSettings) -> None:
-    """See that what `settings` ask for is there. Raises `ConfigError` that names what is missing."""
+    """See that this machine can do what `settings` ask for. Raises `ConfigError` that names what is missing."""
     if settings.mode == "off":
         return
-    if find_spec("vllm") is None:
-        raise ConfigError(f"--vllm {settings.mode}: vllm is not installed; pip install 'kindling[vllm]'")
+    # read when vllm is imported; standard output is the command's
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
     import torch
 
     if settings.mode == "server":
@@ -47,7 +60,7 @@ def check(settings: VllmSettings) -> None:
             raise ConfigError("--vllm server: weights go to the server by NCCL, which needs a CUDA device here")
         _check_server(settings.url)
     elif not torch.cuda.is_available():
-        # read when vllm is imported: an engine in this process, and a cache that leaves memory to the trainer
+        # an engine in this process, and a cache that leaves memory to the trainer
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         if not _built_for_cpu():
@@ -94,11 +107,27 @@ def starting(settings: VllmSettings) -> Iterator[None]:
     if settings.mode == "off":
         yield
         return
+    import torch
+
+    if settings.mode == "colocate" and not torch.cuda.is_available():
+        _keep_unpacked()
     try:
         yield
     except (RuntimeError, ValueError, ConnectionError) as error:
         first = str(error).strip().partition("\n")[0]
         raise ConfigError(f"--vllm {settings.mode}: vLLM did not start: {first}") from error
+
+
+def _keep_unpacked() -> None:
+    """Have vLLM compute with a CPU's linear weights as they are.
+
+    Where the CPU has AVX-512 or AMX it would pack them once, and go on with the packed ones whatever is loaded later.
+    """
+    from vllm import _custom_ops
+    from vllm.model_executor.layers import utils
+
+    _custom_ops._supports_onednn = False
+    utils.check_cpu_sgl_kernel = lambda *_: False
 
 
 def proof(trainer: "GRPOTrainer", tolerance: float) -> "TrainerCallback":
@@ -120,21 +149,21 @@ def prove(trainer: "GRPOTrainer", tolerance: float) -> tuple[float, float]:
     """
     import torch
 
-    random = torch.random.get_rng_state()
-    own = difference(trainer)
-    if not own <= tolerance:
-        raise StaleWeights(
-            f"vLLM's log-probabilities differ from the trainer's by {own:.3f} nats a token before any step"
-            f" (vllm.tolerance = {tolerance:g}): it serves another model, precision or temperature"
-        )
-    if _in_pieces(trainer):
-        LOG.warning("vLLM: under ZeRO-3 it is not proven that new weights reach it, only that the first ones did")
-        torch.random.set_rng_state(random)
-        return own, own
-    with _moved(trainer):
-        moved = difference(trainer)
-    trainer.vllm_generation.sync_weights()
-    torch.random.set_rng_state(random)
+    chance = torch.random.get_rng_state()
+    try:
+        texts, own = sampled(trainer)
+        if not own <= tolerance:
+            raise StaleWeights(
+                f"vLLM's log-probabilities differ from the trainer's by {own:.3f} nats a token before any step"
+                f" (vllm.tolerance = {tolerance:g}): it serves another model, precision or temperature"
+            )
+        if _in_pieces(trainer):
+            LOG.warning("vLLM: under ZeRO-3 it is not proven that new weights reach it, only that the first ones did")
+            return own, own
+        moved = _after_moving(trainer, texts)
+        _send(trainer)
+    finally:
+        torch.random.set_rng_state(chance)
     if not moved <= tolerance:
         raise StaleWeights(
             f"new weights do not reach vLLM: after all of them were moved, its log-probabilities differ from the"
@@ -143,23 +172,33 @@ def prove(trainer: "GRPOTrainer", tolerance: float) -> tuple[float, float]:
     return own, moved
 
 
+def _after_moving(trainer: "GRPOTrainer", texts: list[Tokens]) -> float:
+    """The difference with weights that were moved far enough to tell them from those before."""
+    before = [_log_probabilities(trainer, *text) for text in texts]
+    for noise in NOISES:
+        with _moved(trainer, noise):
+            after = [_log_probabilities(trainer, *text) for text in texts]
+            if _everywhere(min, _gap(before, after)) >= EFFECT:
+                return sampled(trainer)[1]
+    raise StaleWeights("the model says the same whatever its weights are, so it cannot be seen which ones vLLM has")
+
+
 def _in_pieces(trainer: "GRPOTrainer") -> bool:
     plugin = trainer.args.deepspeed_plugin
     return plugin is not None and plugin.zero_stage == 3
 
 
-def difference(trainer: "GRPOTrainer") -> float:
-    """The mean absolute difference, in nats a token, between vLLM's log-probabilities of what it samples and ours.
+def sampled(trainer: "GRPOTrainer") -> tuple[list[Tokens], float]:
+    """A few texts of vLLM's, and how far its log-probabilities of them are from ours: mean, absolute, nats a token.
 
     Weights are sent first, as before every rollout. Tokens are drawn without top-p and top-k, which vLLM's numbers
     would include and the trainer's do not.
     """
     import torch
-    from accelerate.utils import gather_object
 
     engine = trainer.vllm_generation
-    engine.sync_weights()
-    asked = [row["prompt"] for row in trainer.train_dataset.select(range(min(PROMPTS, len(trainer.train_dataset))))]
+    _send(trainer)
+    asked = trainer.train_dataset.select(range(min(PROMPTS, len(trainer.train_dataset))))["prompt"]
     prompts = [
         trainer.processing_class.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
         for turns in asked
@@ -170,10 +209,29 @@ def difference(trainer: "GRPOTrainer") -> float:
         _, written, said, _ = engine.generate(prompts, None, 1)
     finally:
         engine.top_p, engine.top_k, engine.max_completion_length = before
-    ours = [_log_probabilities(trainer, one, other) for one, other in zip(prompts, written, strict=True)]
+    texts = [(one, list(other)) for one, other in zip(prompts, written, strict=True)]
     theirs = [torch.tensor([token[0] for token in row]) for row in said]
-    gaps = torch.cat([(one.cpu().float() - other).abs() for one, other in zip(ours, theirs, strict=True)])
-    return max(gather_object([float(gaps.mean())]))
+    return texts, _everywhere(max, _gap([_log_probabilities(trainer, *text) for text in texts], theirs))
+
+
+def _send(trainer: "GRPOTrainer") -> None:
+    try:
+        trainer.vllm_generation.sync_weights()
+    except Exception as error:
+        raise StaleWeights(f"weights cannot be sent to vLLM: {type(error).__name__}: {error}") from error
+
+
+def _gap(ones: "list[torch.Tensor]", others: "list[torch.Tensor]") -> float:
+    import torch
+
+    return float(torch.cat([(one - other).abs() for one, other in zip(ones, others, strict=True)]).mean())
+
+
+def _everywhere(pick: Callable[[list[float]], float], value: float) -> float:
+    """The smallest or largest of the processes' values, so that all come to the same decision."""
+    from accelerate.utils import gather_object
+
+    return pick(gather_object([value]))
 
 
 def _log_probabilities(trainer: "GRPOTrainer", prompt: list[int], written: list[int]) -> "torch.Tensor":
@@ -185,11 +243,11 @@ def _log_probabilities(trainer: "GRPOTrainer", prompt: list[int], written: list[
         found, *_ = trainer._get_per_token_logps_and_entropies(  # the very computation of the training step
             trainer.model, ids, torch.ones_like(ids), len(written)
         )
-    return found[0]
+    return found[0].float().cpu()
 
 
 @contextmanager
-def _moved(trainer: "GRPOTrainer") -> Iterator[None]:
+def _moved(trainer: "GRPOTrainer", noise: float) -> Iterator[None]:
     """Every trainable weight moved by seeded noise inside the block, and put back bit by bit after it."""
     import torch
 
@@ -205,8 +263,8 @@ def _moved(trainer: "GRPOTrainer") -> Iterator[None]:
             piece = local(weight)
             if piece.numel():
                 spread = float(piece.float().std()) if piece.numel() > 1 else 0.0
-                noise = torch.randn(piece.shape, generator=source).to(piece)
-                piece.add_(noise * (NOISE * spread or 0.02))  # a new adapter's weights are all zero
+                # half of a new adapter's weights are all zero
+                piece.add_(torch.randn(piece.shape, generator=source).to(piece) * noise * (spread or 0.02))
         yield
     finally:
         for weight, old in zip(trained, kept, strict=True):

@@ -99,6 +99,7 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
     from kindling.rl.training import grpo, vllm
 
     grpo.check(settings, len(rows.rows))
+    vllm.installed(rewarding.vllm)
     training.ready(request)
     vllm.check(rewarding.vllm)
     with training.run_folder(request, _defining(request, rewarding, rows, bench)) as run:

@@ -101,10 +101,12 @@ def probability(kept: Any, written: Label) -> float:
 
 
 def _decides(head: str, marks: str, token: str) -> Label | str | None:
-    """The verdict that `token` leads to; "" if it ends before the word, None if it leads to none.
+    """The verdict that `token` leads to; "" if it ends before the word, None if it leads to none (an end of turn).
 
     It is to begin with `head`, to the letter, and then with `marks`, before which JSON allows white space.
     """
+    if not token:
+        return None
     if head.startswith(token):
         return ""
     if not token.startswith(head):

@@ -87,8 +87,8 @@ TOKENIZERS = {
     "letters": ([*BEFORE, *'": "good"}'], {len(BEFORE) + 4: {"g": 0.8, "b": 0.1, "o": 0.1}}, 8 / 9),
     "decided in either of two places": (
         [BEFORE, '":', ' "', "good", '"}'],
-        {2: {' "': 0.6, ' "bad': 0.3, '"': 0.1}, 3: {"good": 0.8, "bad": 0.2}},
-        0.7 * 0.8,
+        {2: {' "': 0.6, ' "bad': 0.2, '"': 0.1, "": 0.1}, 3: {"good": 0.8, "bad": 0.2}},
+        0.7 * 0.8 / 0.9,
     ),
     "decided within the key or after it": (
         ['{"reason": "真诚", "ver', 'dict":', ' "good', '"}'],

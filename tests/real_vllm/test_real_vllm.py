@@ -193,6 +193,8 @@ def project(folder, server, roles, token, bias):
     lines = ["[endpoints.vllm]", f'base_url = "{server.url}"', "timeout_s = 120"]
     for role in roles:
         lines += [f"[roles.{role}]", 'endpoint = "vllm"', f'model = "{MODEL}"', "temperature = 1.0", "max_tokens = 200"]
+        # a label is to be what an answer says, not what it makes probable
+        lines += ['graded = "votes"'] * (role == "judge")
         lines += [f"extra = {{ logit_bias = {{ {server.token(token[role])} = {bias} }} }}"]
     (folder / "kindling.toml").write_text("\n".join(lines), encoding="utf-8")
 

@@ -18,6 +18,7 @@ from bench.gpu.models import queries
 from bench.gpu.models import task as pack
 from bench.gpu.plan import CURVE_STEPS
 from bench.gpu.shapes import SMALL, TINY_POLICY
+from bench.gpu.steps import colocated_share
 from kindling.rl.policy.base import Schedule, make_base
 from kindling.tables import read_rows
 
@@ -45,7 +46,7 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     _kindling(
         folder, "train", "grpo", "--data", source, *model, folder / "sft/model", "--out", folder / "grpo",
         "--judge", "embedded", "--uncertified", "--vllm", "colocate" if task["by_vllm"] else "off",
-        *_sets(task["shape"]),
+        *_sets(task),
     )  # fmt: skip
     run = folder / "grpo"
     record = orjson.loads((run / "run.json").read_bytes())
@@ -54,23 +55,29 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     return {
         "sft_s": fine_tuned - began,
         "step_s": record["seconds"] / max(1, record["steps"]),
+        "peak_memory_mb": record["peak_memory_mb"],
         "stopped": orjson.loads(breach.read_bytes())["line"] if breach.is_file() else None,
         **summary(points),
         "points": points,
     }
 
 
-def _sets(shape: str) -> list[str]:
-    values = {"train.max_steps": CURVE_STEPS[shape], "train.epochs": 1000, "train.save_every": 1000}
-    values |= {"vllm.max_model_tokens": 160, "vllm.gpu_memory": 0.1}
-    if shape == "tiny":
+def _sets(task: dict[str, Any]) -> list[str]:
+    values = {
+        "train.max_steps": CURVE_STEPS[task["shape"]], "train.epochs": 1000, "train.save_every": 1000,
+        "vllm.max_model_tokens": 160,
+    }  # fmt: skip
+    if task["shape"] == "tiny":
         values |= {"train.prompts": SMALL.prompts, "train.group": SMALL.group, "train.completion_tokens": SMALL.tokens}
+    if task["by_vllm"]:
+        values["vllm.gpu_memory"] = colocated_share(task)
     return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
 
 
 def summary(points: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the first and the last steps; of the canaries, the kind that was judged worst at the end."""
-    ends = points[:ENDS], points[-ENDS:]
+    size = min(ENDS, max(1, len(points) // 2))
+    ends = points[:size], points[-size:]
     found: dict[str, Any] = {"steps": len(points)}
     for name in ("reward", "length", "limit_share", "entropy"):
         known = [[point[name] for point in end if point.get(name) is not None] for end in ends]

@@ -27,7 +27,8 @@ EVERY_S = 0.5
 SMI = "nvidia-smi"
 # an exception's own line, or one of the command line's
 _SAYS = re.compile(r"^(?:[\w.]*(?:Error|Exception|Interrupt|Exit)(?::.*)?|(?:kindling|bench): .*)$", re.MULTILINE)
-_CALM = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+_CALM = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
+         "VLLM_NO_USAGE_STATS": "1"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

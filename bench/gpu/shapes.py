@@ -80,10 +80,10 @@ def trainer_bytes(shape: str) -> int:
 
 
 def engine_bytes(shape: str) -> int:
-    """Memory of a vLLM engine that holds one rollout: weights and keys and values in 16 bits, 3 GB for graphs."""
+    """Memory of an engine that holds one rollout: weights, keys and values in 16 bits, 5 GB for graphs and logits."""
     one, work = SHAPES[shape], workload(shape)
     cache = work.texts * (work.prompt_tokens + work.tokens) * one.layers * one.key_value_heads * one.head * 2 * 2
-    return one.parameters * 2 + cache + 3 * GB
+    return one.parameters * 2 + cache + 5 * GB
 
 
 def engine_share(shape: str, device_bytes: int) -> float:

@@ -44,14 +44,15 @@ def arguments(task: dict[str, Any], work: Workload) -> list[str]:
     settings = {
         **{f"train.{name}": value for name, value in work.settings().model_dump(exclude_unset=True).items()},
         "vllm.max_model_tokens": work.prompt_tokens + work.tokens,
-        "vllm.gpu_memory": _share(task),
+        "vllm.gpu_memory": colocated_share(task),
     }
     sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     mode = {"grpo-colocate": "colocate", "grpo-server": "server"}.get(task["name"], "off")
     return ["--model", task["model"], "--judge", "embedded", "--uncertified", "--vllm", mode, *sets]
 
 
-def _share(task: dict[str, Any]) -> float:
+def colocated_share(task: dict[str, Any]) -> float:
+    """The share of the device that vLLM is given beside the trainer."""
     import torch
 
     if task["device"] == "cpu":

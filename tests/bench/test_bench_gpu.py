@@ -11,9 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bench.gpu import isolation
+from bench.gpu import curve, isolation
 from bench.gpu.isolation import Outcome
-from bench.gpu.plan import CURVES, DEFAULT_SHAPES, NAMES, Measurement, make_plan, minutes
+from bench.gpu.plan import DEFAULT_SHAPES, NAMES, Measurement, make_plan, minutes
 from bench.gpu.results import Results, rollout_share
 from bench.gpu.shapes import GB, SHAPES, engine_bytes, engine_share
 from bench.gpu.steps import summary
@@ -91,6 +91,14 @@ def test_the_parts_of_a_step_sum_up_to_it():
     assert (found["rollout_tokens_s"], found["tokens_a_text"], found["step_spread_s"]) == (100, 100, 2)
 
 
+def test_a_curve_compares_ends_that_do_not_overlap():
+    points = [{"step": n, "reward": float(n), "length": 10, "limit_share": None, "canaries/bad": 0.5} for n in range(4)]
+    found = curve.summary(points)
+    assert found["reward"] == [0.5, 2.5]
+    assert found["limit_share"] == [None, None]
+    assert found["canaries"] == {"bad": 0.5}
+
+
 def test_a_process_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
     told = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {told}; wait"
@@ -165,25 +173,42 @@ def test_without_time_nothing_is_begun_and_every_row_says_so(tmp_path):
     assert all("no time was left" in row["why"] for row in rows)
 
 
-@pytest.mark.train
-def test_all_of_it_runs_on_the_cpu(tmp_path):
-    """Every measurement, really made; those by vLLM where one is installed, else they say that it is missing."""
+def measured(tmp_path: Path, *names: str) -> dict[str, dict]:
+    """The rows of the measurements `names`, really made on the CPU."""
     file = tmp_path / "tiny.json"
-    done = bench(*TINY, "--out", file, timeout=580, OMP_NUM_THREADS="1")
+    done = bench(*TINY, "--only", ",".join(names), "--out", file, timeout=580, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in orjson.loads(file.read_bytes())["rows"]}
-    assert list(rows) == list(NAMES)
-    assert "NCCL" in rows.pop("grpo-server")["why"]
-    for name, row in rows.items():
-        found = row["figures"]
-        if found is None:
-            assert name not in ("grpo", "curve"), row["log"]
-            assert "vllm is not installed" in row["why"], row["log"]
-        elif name in CURVES:
-            assert [point["step"] for point in found["points"]] == list(range(found["steps"]))
-            assert found["canaries"]
-        else:
-            assert found["rollout_tokens_s"] > 0
-            assert 1 <= found["tokens_a_text"] <= 16
-            parts = [found.get(part, 0) for part in ("rollout_s", "reward_s", "update_s")]
-            assert name == "vllm" or (min(parts) > 0 and sum(parts) == pytest.approx(found["step_s"]))
+    assert list(rows) == list(names)
+    return rows
+
+
+def check_step(row: dict) -> None:
+    """Figures of a step whose parts are there and sum up to it."""
+    found = row["figures"]
+    assert found is not None, row["log"]
+    parts = [found[part] for part in ("rollout_s", "reward_s", "update_s")]
+    assert min(parts) > 0
+    assert sum(parts) == pytest.approx(found["step_s"])
+    assert found["steps"] == 2
+    assert 1 <= found["tokens_a_text"] <= 16
+
+
+@pytest.mark.train
+def test_the_measurements_without_vllm_run_on_the_cpu(tmp_path):
+    rows = measured(tmp_path, "grpo", "grpo-server", "curve")
+    check_step(rows["grpo"])
+    assert rows["grpo"]["figures"]["sync_s"] == 0
+    assert rows["grpo-server"]["figures"] is None
+    learned = rows["curve"]["figures"]
+    assert learned is not None, rows["curve"]["log"]
+    assert [point["step"] for point in learned["points"]] == [0, 1, 2, 3]
+    assert set(learned["canaries"]) == {"good", "bad", "off-topic", "attack", "padded"}
+
+
+@pytest.mark.vllm
+def test_the_measurements_with_vllm_run_on_the_cpu(tmp_path):
+    rows = measured(tmp_path, "vllm", "grpo-colocate")
+    check_step(rows["grpo-colocate"])
+    assert 0 < rows["grpo-colocate"]["figures"]["sync_s"] < rows["grpo-colocate"]["figures"]["rollout_s"]
+    assert rows["vllm"]["figures"]["rollout_tokens_s"] > 0

@@ -3,8 +3,8 @@
 An engine that goes on sampling with old weights looks like training that does not work, and nothing says so. So before
 the first step the proof moves the trainable weights by seeded noise, enough of it that the trainer's own
 log-probabilities change by `EFFECT`, has the weights sent to the engine as every step does, samples, and compares the
-engine's log-probabilities with those that the trainer gives to the same tokens; and so, before that, with the weights as
-they are. Afterwards they are put back bit by bit, and sent again.
+engine's log-probabilities with those that the trainer gives to the same tokens; before that it does so with the weights
+as they are. Afterwards they are put back bit by bit, and sent again.
 
 Left out: DeepSpeed ZeRO-3, where no process holds a weight that it could move; there only the first half is done, and
 the log says so.

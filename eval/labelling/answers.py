@@ -58,6 +58,14 @@ def read_answers(path: Path) -> tuple[Answer, ...]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def make_ready(path: Path) -> None:
+    """Make the file if there is none. Raises `InputError` if it cannot be written, before anybody has to answer."""
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def append(path: Path, decide: Decide) -> tuple[Answer, ...]:
     """Append what `decide` makes of the answers so far; returns all of them once the new one is on disk.
 

@@ -45,10 +45,10 @@ async def serving(session: Session, title: str, language: str, port: int = 0) ->
     `InputError` if the port cannot be had.
     """
     token = secrets.token_urlsafe(24)
-    runner = web.AppRunner(_application(session, token, title, language), access_log=None)
+    runner = web.AppRunner(_application(session, token, title, language), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, HOST, port)
         try:
             await site.start()
         except OSError as error:

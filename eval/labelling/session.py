@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from kindling.errors import InputError
-from kindling.eval.labelling.answers import Answer, append, read_answers, standing
+from kindling.eval.labelling.answers import Answer, append, make_ready, read_answers, standing
 from kindling.eval.labelling.items import Item, Items
 from kindling.eval.labelling.rubric import Rubric
 
@@ -57,6 +57,7 @@ class Session:
                     f"{path}: {annotator} has labelled by another rubric ({one.rubric}, now {rubric.id});"
                     " go on with that one, or name another file with --out"
                 )
+        make_ready(path)
 
     def state(self) -> State:
         """What stands now."""

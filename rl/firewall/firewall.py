@@ -23,7 +23,7 @@ from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
 
-SHORTEST = 3  # steps
+SHORTEST = 2  # steps
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -99,15 +99,22 @@ class Firewall:
         """The reports that texts are compared with."""
         return [self._baseline] if self._baseline else self.memory.reference
 
+    @property
+    def _now(self) -> list[StepReport]:
+        """The latest reports that are none of those they are compared with."""
+        memory = self.memory
+        if self._baseline:
+            return memory.recent
+        return [report for report in memory.recent if report.step > memory.reference[-1].step]
+
     def _remember(self, report: StepReport) -> None:
         memory, limits = self.memory, self.limits
         if len(memory.reference) < limits.reference:
             memory.reference.append(report)
-            if self._baseline:
-                memory.recent.append(report)
-        else:
-            memory.recent.append(report)
+        memory.recent.append(report)
         del memory.recent[: -limits.window]
+        kept = {one.step for one in (*self._then, *memory.recent)}
+        self._counts = {step: count for step, count in self._counts.items() if step in kept}
         for result in report.canaries:
             if result.right is not None:
                 seen = memory.canaries.setdefault(result.kind, [])
@@ -140,22 +147,23 @@ class Firewall:
         step = report.step
         yield from (self._canary(step, kind, seen) for kind, seen in self.memory.canaries.items())
         yield self._shadow(step)
-        if len(self.memory.recent) == self.limits.window:
+        if len(self._now) == self.limits.window:
             yield self._phrase(step)
         yield self._length(step)
-        if len(self.memory.recent) == self.limits.window:
+        if len(self._now) == self.limits.window:
             yield self._cut_off(step)
-            yield self._kl(step)
             yield self._entropy(step)
+        if len(self.memory.recent) == self.limits.window:
+            yield self._kl(step)
             yield self._unscored(step)
             yield self._dried_up(step)
 
     def _canary(self, step: int, kind: str, seen: Sequence[bool]) -> Breach | None:
-        from scipy.stats import binom
+        from scipy.special import bdtr
 
         least = self.limits.canaries.get(kind, self.limits.canary_else)
         right = sum(seen)
-        if binom.cdf(right, len(seen), least) >= self.limits.canary_doubt:
+        if bdtr(right, len(seen), least) >= self.limits.canary_doubt:
             return None
         line = (
             f"the judge was right about {right} of the last {len(seen)} canaries of the kind {kind};"
@@ -183,8 +191,9 @@ class Firewall:
     def _length(self, step: int) -> Breach | None:
         """Over the latest 2, 3, … steps; a change must be certain, so few completions cannot raise an alarm."""
         limits, then = self.limits, clusters(self._then, _length)
-        for size in range(SHORTEST, len(self.memory.recent) + 1):
-            compared = change(then, clusters(self.memory.recent[-size:], _length))
+        latest = self._now
+        for size in range(SHORTEST, len(latest) + 1):
+            compared = change(then, clusters(latest[-size:], _length))
             if compared is None:
                 return None
             relative = self.measured["length_change"] = exp(compared.absolute) - 1
@@ -194,7 +203,7 @@ class Firewall:
         return None
 
     def _longer(self, step: int, relative: float, limit: float) -> Breach:
-        lengths = [fmean(clusters(reports, _characters)) for reports in (self._then, self.memory.recent)]
+        lengths = [fmean(clusters(reports, _characters)) for reports in (self._then, self._now)]
         verb = "rose" if limit > 0 else "fell"
         line = (
             f"mean length {verb} by {abs(relative):.0%}, from {lengths[0]:.0f} to {lengths[1]:.0f} characters;"
@@ -204,8 +213,8 @@ class Firewall:
 
     def _phrase(self, step: int) -> Breach | None:
         limits = self.limits
-        before, after = self._counted(self._then), self._counted(self.memory.recent)
-        old, new = len(_samples(self._then)), len(_samples(self.memory.recent))
+        before, after = self._counted(self._then), self._counted(self._now)
+        old, new = len(_samples(self._then)), len(_samples(self._now))
         for phrase, times in after.most_common():
             now, then = times / new, before[phrase] / old
             if now <= limits.phrase_share:
@@ -214,7 +223,7 @@ class Firewall:
                 continue
             known = containing(self._references, phrase)
             if known <= limits.phrase_known:
-                texts = [sample.response for sample in _samples(self.memory.recent)]
+                texts = [sample.response for sample in _samples(self._now)]
                 line = (
                     f"“{extended(phrase, texts)}” stands in {now:.0%} of the completions ({then:.0%} at the start,"
                     f" {known:.0%} of the references); the limit is {limits.phrase_share:.0%}"
@@ -237,7 +246,7 @@ class Firewall:
         def has(sample: Sample) -> float:
             return float(phrase in phrases(sample.response))
 
-        compared = change(clusters(self._then, has), clusters(self.memory.recent, has))
+        compared = change(clusters(self._then, has), clusters(self._now, has))
         return compared is not None and compared.doubt <= self.limits.doubt
 
     def _cut_off(self, step: int) -> Breach | None:
@@ -285,12 +294,13 @@ class Firewall:
         return Breach(step, "without_advantage", line, now, self.limits.without_advantage)
 
     def _logged(self, value: Callable[[StepReport], float | None]) -> Change | None:
-        return change(logged(self.memory.reference, value), logged(self.memory.recent, value))
+        return change(logged(self.memory.reference, value), logged(self._now, value))
 
     def _explained(self, breach: Breach) -> Breach:
         """The breach with what the new high scores have that the old ones had not."""
-        now = self.memory.recent or self.memory.reference[-1:]
-        evidence = find(_samples(self._then), _samples(now), self._references)
+        if not self._now:
+            return replace(breach, exploit="too early to compare texts with those at the start")
+        evidence = find(_samples(self._then), _samples(self._now), self._references)
         exploit = "; ".join(map(str, evidence)) or "no surface feature sets the new high scores apart from the old ones"
         return replace(breach, exploit=exploit, evidence=evidence)
 

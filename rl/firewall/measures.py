@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean, variance
+from statistics import fmean
+
+import numpy as np
 
 from kindling.rl.firewall.report import Sample, StepReport
 
@@ -35,19 +37,19 @@ class Change:
 
 def change(then: Sequence[float], now: Sequence[float]) -> Change | None:
     """Compare two sets of observations; None where one has fewer than two."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     if min(len(then), len(now)) < 2:
         return None
     old, new = fmean(then), fmean(now)
-    spread = max(variance(then), variance(now))
+    spread = max(float(np.var(values, ddof=1)) for values in (then, now))
     errors = [spread / len(values) for values in (then, now)]
     if not sum(errors):
         return Change(new, old, 0.0 if new != old else 0.5)
     freedom = sum(errors) ** 2 / sum(
         error**2 / (len(values) - 1) for error, values in zip(errors, (then, now), strict=True)
     )
-    return Change(new, old, float(t.sf(abs(new - old) / sqrt(sum(errors)), freedom)))
+    return Change(new, old, float(stdtr(freedom, -abs(new - old) / sqrt(sum(errors)))))
 
 
 def clusters(reports: Iterable[StepReport], value: Callable[[Sample], float | None]) -> list[float]:

@@ -35,9 +35,9 @@ class Limits:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    reference: int = 5
+    reference: int = 8
     window: int = 5
-    doubt: float = 1e-3
+    doubt: float = 5e-4
     length_rise: float = 0.15
     length_fall: float = 0.30
     limit_share: float = 0.10

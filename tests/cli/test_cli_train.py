@@ -1,0 +1,135 @@
+"""What `kindling train` does without torch: it plans, and refuses in one line what cannot be used, writing nothing."""
+
+import json
+
+import pytest
+
+from kindling.tables import write_jsonl
+
+MODEL = {
+    "model_type": "qwen2", "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
+    "num_key_value_heads": 2, "intermediate_size": 4864, "vocab_size": 151936, "tie_word_embeddings": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Data for every stage, and a model's config.json."""
+    rows = [{"query": f"写第{n}句", "response": "一路平安", "chosen": "一路平安", "rejected": "好"} for n in range(64)]
+    write_jsonl(tmp_path / "d.jsonl", rows)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text(json.dumps(MODEL))
+    return tmp_path
+
+
+def one_line(done, *says):
+    assert done.status == 2, done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert done.out == ""
+    for words in says:
+        assert words in done.err
+
+
+@pytest.mark.parametrize("stage", ["sft", "rm", "grpo"])
+def test_a_dry_run_plans_from_the_config_alone_and_writes_nothing(kindling, files, stage):
+    more = ("--judge", "embedded", "--uncertified") if stage == "grpo" else ()
+    before = sorted(files.rglob("*"))
+    done = kindling(
+        "train", stage, "--data", "d.jsonl", "--model", "model", "--out", "run", "--dry-run", "--json", *more
+    )
+    assert done.status == 0, done.err
+    plan = done.answer["plan"]
+    assert plan["parameters"] == 494_032_768  # Qwen2.5-0.5B
+    assert 0 < plan["trainable"] < plan["parameters"]
+    assert plan["memory_total"] > 2 * plan["parameters"]
+    assert plan["steps"] > 0
+    assert plan["judgements"] == (4 * 128 if stage == "grpo" else 0)  # 64 prompts are 4 rollouts of 16 times 8
+    assert sorted(files.rglob("*")) == before
+
+
+def test_a_dry_run_counts_the_calls_of_paid_judges_and_their_cost(kindling, files):
+    (files / "kindling.toml").write_text(
+        '[endpoints.e]\nbase_url = "http://127.0.0.1:9/v1"\n'
+        '[roles.judge]\nendpoint = "e"\nmodel = "m"\nprice_in = 1.0\n'
+    )
+    command = ("train", "grpo", "--data", "d.jsonl", "--out", "run", "--uncertified", "--dry-run", "--json")
+    done = kindling(*command, "--judge", "llm", "--shadow", "embedded")
+    assert done.status == 0, done.err
+    # 64 prompts, 8 a rollout: 8 rollouts of 64 completions, and 8 canaries beside each
+    assert done.answer["calls"] == {"judge": 8 * (64 + 8)}
+    assert done.answer["cost"] > 0
+    assert done.answer["plan"]["parameters"] < 5_000_000  # the embedded one, which is not made yet
+
+
+def test_a_model_of_the_hub_that_is_not_here_is_no_error_but_an_unknown(kindling, files):
+    done = kindling(
+        "train", "sft", "--data", "d.jsonl", "--model", "nobody/nothing", "--out", "run", "--dry-run", "--json"
+    )
+    assert done.status == 0, done.err
+    assert done.answer["plan"] is None
+    assert "nobody/nothing" in done.answer["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--data", "none.jsonl"), "none.jsonl: no such file"),
+        (("--data", "."), "no sft.jsonl in this folder"),
+        (("--model", "./nowhere"), "./nowhere: no such folder"),
+        (("--model", "."), "no config.json in this folder"),
+        (("--model", "model", "--base", "b"), "--base goes with --model embedded"),
+        (("--preset", "quick"), "unknown preset 'quick'"),
+        (("--log", "print"), "unknown --log 'print'"),
+        (("--merge", "--full"), "--merge goes with --lora"),
+        (("--set", "train.epoch=1"), "train.epoch: no such setting"),
+        (("--set", "train.batch=0"), "train.batch"),
+        (("--set", "nothing.at=all"), "nothing: no such setting"),
+        (("--column", "ask"), "no column 'ask'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(kindling, files, more, says):
+    before = sorted(files.rglob("*"))
+    one_line(kindling("train", "sft", "--data", "d.jsonl", "--out", "run", *more), says)
+    assert sorted(files.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ((), "nothing to reward with"),
+        (("--judge", "embedded"), "no certificate; make one with kindling certify --judge embedded"),
+        (("--rm", "model"), "a reward model alone has no certificate"),
+        (("--judge", "embedded", "--certificate", "none.json"), "none.json: no certificate"),
+        (("--judge", "nobody", "--uncertified"), "unknown judge 'nobody'"),
+        (("--judge", "embedded", "--shadow", "embedded"), "is the judge that rewards"),
+        (("--judge", "embedded", "--uncertified", "--set", "reward.lenght=0"), "reward.lenght: no such setting"),
+        (("--judge", "embedded", "--uncertified", "--set", "reward.length=2"), "reward.length"),
+        (("--judge", "embedded", "--uncertified", "--set", "firewall.kll=1"), "--set firewall: kll"),
+        (("--judge", "embedded", "--uncertified", "--vllm", "auto"), "vllm.mode"),
+        (("--judge", "embedded", "--uncertified", "--set", "train.prompts=65"), "64 prompts are fewer"),
+        (("--judge", "embedded", "--uncertified", "--set", "train.save_every=7"), "multiple of train.shadow_every"),
+        (("--judge", "embedded", "--uncertified", "--set", "train.log_every=5"), "train.log_every"),
+    ],
+)
+def test_a_reward_that_cannot_be_used_is_one_line_and_leaves_nothing(kindling, files, more, says):
+    before = sorted(files.rglob("*"))
+    one_line(kindling("train", "grpo", "--data", "d.jsonl", "--out", "run", *more), says)
+    assert sorted(files.rglob("*")) == before
+
+
+def test_the_certificate_must_be_this_judges_and_must_have_passed(kindling, files):
+    small = [f"--set=certify.{one}" for one in ("attack_cases=1", "repeat_cases=1")]
+    made = kindling("certify", "--judge", "embedded", "--out", "cert.json", *small)
+    assert made.status in (0, 1), made.err
+    certificate = json.loads((files / "cert.json").read_bytes())
+    command = ("train", "grpo", "--data", "d.jsonl", "--out", "run", "--judge", "embedded", "--certificate", "c.json")
+    for change, says in (
+        ({"passed": False, "lines": [{**certificate["lines"][0], "passed": False}]}, "it failed: kappa"),
+        ({"passed": True, "judge": {**certificate["judge"], "template": "0" * 16}}, "made for template"),
+        ({"passed": True, "judge": {**certificate["judge"], "name": "llm"}}, "made for judge 'llm'"),
+    ):
+        (files / "c.json").write_text(json.dumps(certificate | change))
+        one_line(kindling(*command), says)
+        assert kindling(*command, "--uncertified", "--dry-run", "--json").status == 0
+    (files / "c.json").write_text(json.dumps(certificate | {"passed": True}))
+    assert kindling(*command, "--dry-run", "--json").status == 0

@@ -8,11 +8,12 @@ from pydantic import ConfigDict
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a healthy run keeps. The *reference* is the first `reference` steps, the *window* the latest `window`.
+    """What a healthy run keeps. Texts are compared with those of a *reference*, in a *window* of the latest steps.
 
-    Both are short, since a policy that grows does so by percents a step: a mean over many steps would come to it late,
-    and a reference of many steps would have grown itself.
-
+    baseline        completions that are drawn before training to be the reference; 0 takes the first steps instead,
+                    which are noisier and have learned something already.
+    reference       so many first steps: the reference of what the trainer logs, and of texts without a baseline.
+    window          short, since a policy that grows does so by percents a step, and a mean over many would come late.
     doubt           p-value that a change from the reference must stay below besides passing its limit. The check is
                     made at every step, so the usual 5 % would stop every healthy run.
     length_rise     how far the mean length may rise over the reference, relative. Good texts have a length of their
@@ -35,6 +36,7 @@ class Limits:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    baseline: int = 128
     reference: int = 8
     window: int = 5
     doubt: float = 5e-4

@@ -4,6 +4,7 @@ What is normal is learned from references: known good (query, response) pairs. T
 is wished to write like, such as labelled good cases or the texts that it was tuned on.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from statistics import median
@@ -103,8 +104,8 @@ class LengthBand:
         return self._bands[query]
 
     def typical(self, query: str) -> float | None:
-        """The median length of good answers to a query that has been scored; none where there is no band."""
-        band = self._bands.get(query)
+        """The median length of good answers to a query; none where there is no band. For where no event loop runs."""
+        band = asyncio.run(self.band(query)) if query not in self._bands else self._bands[query]
         return band.typical if band else None
 
     async def _learn(self, query: str) -> Band | None:

@@ -60,8 +60,12 @@ async def test_the_band_is_that_of_the_nearest_kind_of_query():
     band = LengthBand(known, case_of, nearest=60)
     elegy, toast = await band.band("elegy"), await band.band("toast")
     assert toast.high < 40 < 90 < elegy.low + 15
+
+
+def test_the_typical_length_is_known_before_anything_was_scored():
+    band = LengthBand(references("elegy autumn", 100, 110, 120), case_of)
     assert band.typical("elegy") == 110
-    assert band.typical("never scored") is None
+    assert band.typical("ten elegies") is None
 
 
 async def test_a_query_that_asks_for_a_number_is_compared_with_queries_that_ask_for_the_same():

@@ -1,0 +1,30 @@
+"""What the policy wrote before training: the firmest reference that a run can be compared with.
+
+Without it the first steps are the reference. They are few, and a policy that grows does so from the first of them.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from kindling.rl.firewall.report import Sample
+from kindling.rl.policy.sampling import Sampler, Sampling
+
+
+def draw(
+    model: str,
+    queries: Sequence[str],
+    count: int,
+    sampling: Sampling,
+    typical: Callable[[str], float | None] = lambda query: None,
+) -> tuple[Sample, ...]:
+    """One completion of `model` to each of `count` distinct queries (all, if they are fewer), without rewards.
+
+    They follow from the model, the queries and the seed of `sampling`, so every process of a run, and a resumed one,
+    has the same; none for a `count` of 0. Raises `InputError` if there is no model.
+    """
+    if not count:
+        return ()
+    distinct = list(dict.fromkeys(queries))
+    chosen = Random(sampling.seed).sample(distinct, min(count, len(distinct)))  # noqa: S311 - reproducible, no secret
+    written = Sampler(model).draw(chosen, sampling=sampling)
+    return tuple(Sample(one.query, one.text, None, typical(one.query)) for one in written)

@@ -1,7 +1,7 @@
 """Models with random weights: a configuration, a tokenizer learned from the task's texts, and nothing downloaded.
 
-Random weights take the same time as learned ones, and sample almost evenly from the whole vocabulary: a text hardly
-ever ends before its limit, so every rollout is the same amount of work. The tokenizer's entries are the few thousand
+Random weights take the same time as learned ones, and sample from the whole vocabulary: a text hardly ever ends before
+its limit, so every rollout is the same amount of work. The tokenizer's entries are the few thousand
 that the texts give; the rest of a large vocabulary is filled with pairs of characters, so that whatever is sampled is
 text that a judge can read.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 POSITIONS = 4096
+SPREAD = 2.0  # of the logits, their standard deviation
 
 
 def task() -> TaskPack:
@@ -49,6 +50,8 @@ def make_model(name: str, folder: Path) -> None:
     config = AutoConfig.for_model(**_config(shape), **ends)
     with torch.device("cuda" if gpu else "cpu"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16 if gpu else torch.float32)
+        # as initialised it says nearly the same whatever its weights are, and nobody could see that new ones arrived
+        model.model.norm.weight.data.fill_(SPREAD / (config.initializer_range * shape.hidden**0.5))
     model.generation_config.update(do_sample=True, **ends)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

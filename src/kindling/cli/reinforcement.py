@@ -107,7 +107,7 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
         keep = iter(grpo.short_enough(model, rows.rows, settings))
         rows = rows.where(lambda _: next(keep), "longer than train.prompt_tokens")
         grpo.check(settings, len(rows.rows))
-        with _parts(request, rewarding, bench) as parts:
+        with _parts(request, rewarding, bench, model, [row["query"] for row in rows.rows]) as parts:
             total = planned.plan.steps if planned.plan else 0
             with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
                 job = Job(
@@ -133,11 +133,11 @@ def _bench(request: Request, rewarding: Rewarding) -> Bench:
         raise ConfigError("nothing to reward with: give --judge J, --rm PATH, or both")
     if rewarding.shadow is not None and rewarding.shadow == rewarding.judge:
         raise ConfigError(f"--shadow {rewarding.shadow}: is the judge that rewards; a shadow is one of another kind")
-    plans = [
+    judge, shadow = (
         casting.plan_cast(request.config, name, seed=request.seed) if name else None
         for name in (rewarding.judge, rewarding.shadow)
-    ]
-    return Bench(request, *plans)
+    )
+    return Bench(request, judge, shadow)
 
 
 def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str, ...]]:
@@ -198,12 +198,16 @@ def _defining(request: Request, rewarding: Rewarding, rows: data.Data, bench: Be
 
 
 @contextmanager
-def _parts(request: Request, rewarding: Rewarding, bench: Bench) -> Iterator["Parts"]:
+def _parts(
+    request: Request, rewarding: Rewarding, bench: Bench, model: str, queries: Sequence[str]
+) -> Iterator["Parts"]:
     """The reward with its terms and watches, and the firewall; judges that were opened are closed afterwards."""
     from kindling.prompts.library import load_pack
+    from kindling.rl.firewall import baseline
     from kindling.rl.firewall.callback import FirewallCallback
     from kindling.rl.firewall.canaries import CanaryWatch
     from kindling.rl.firewall.firewall import Firewall
+    from kindling.rl.policy.sampling import Sampling
     from kindling.rl.rewards.judging import CachedJudge
     from kindling.rl.rewards.reward import Reward
     from kindling.rl.rewards.shape import LengthBand
@@ -232,8 +236,15 @@ def _parts(request: Request, rewarding: Rewarding, bench: Bench) -> Iterator["Pa
     qualities, gates = _terms(rewarding, judge, band, references)
     sink = Completions(request.out / "completions")
     reward = Reward(qualities, gates, case_of, watches=[one for one in (watch, shadow) if one], sink=sink)
+    drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, request.seed)
+    before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
     firewall = FirewallCallback(
-        Firewall(rewarding.limits, references), reward, request.out, canaries=watch, shadow=shadow, typical=band.typical
+        Firewall(rewarding.limits, references, before),
+        reward,
+        request.out,
+        canaries=watch,
+        shadow=shadow,
+        typical=band.typical,
     )
     try:
         yield Parts(reward, firewall, sink, rewarding.vllm, shadow)

@@ -4,16 +4,22 @@
 All checks are applied and every reason is kept; none repairs anything. A verdict that is missing is neither right nor
 wrong: validation cases are compared where *both* judges gave one.
 
-**Better** is a one-sided paired test (R. A. Fisher, The Design of Experiments, 1935, sections 21 and 21.1). For every
-group g of cases (one query and its near copies), d_g is the number of cases that only the new judge got right less that
-of cases that only the old one got right. If the two judges were as good, d_g would be as likely as -d_g, and
+**Better** is a one-sided paired test (R. A. Fisher, The Design of Experiments, 1935, sections 21 and 21.1). A case that
+only the new judge got right is won, one that only the old one got right is lost, and d_g is what a group g of cases
+(one query and its near copies) won less what it lost. If the two judges were as good, d_g would be as likely as -d_g,
+and
 
     p = P(Σ ±|d_g| ≥ Σ d_g)
 
 is known exactly (and too large where the new judge is worse): of the n_k groups with |d_g| = k, B ~ Binomial(n_k, ½)
-are positive, and the distributions of k (2 B - n_k) are convolved. Where every group has one case this is the exact
-McNemar test (Q. McNemar, Psychometrika 1947). Flipping whole groups leaves any dependence within a group as it is.
-Accuracy alone would let a judge through that gives everything the more frequent label, so κ must not fall either.
+are positive, and the distributions of k (2 B - n_k) are convolved. Flipping whole groups leaves any dependence within a
+group as it is.
+
+Both labels count the same: a case weighs in inverse proportion to the number of cases of its label, in whole numbers,
+which a sign-flip test may take as weights. Counted by cases, giving everything the more frequent label would often be
+"better", and finding the few good ones among many bad ones hardly ever. Where labels are equally many and every group
+has one case, this is the exact McNemar test (Q. McNemar, Psychometrika 1947). The price: a few cases of a rare label
+decide much, and no test can be surer than they are. κ, which counts by cases, must not fall either.
 
 **Many looks.** Each look is made at alpha / looks (Bonferroni), and that is enough although proposals follow on
 earlier decisions: until the first acceptance every decision was "rejected" and said no more (the optimizer never hears
@@ -51,6 +57,7 @@ from kindling.prompts.rules import MAX_RULES, is_plain
 from kindling.records import Verdict
 
 MAX_CHARS = 200
+HEAVIEST = 20  # what a case of the rarer label counts for at most, the other's being whole numbers too
 Z = 1.645  # one-sided 5 %, not shared among the looks: refusing for harm once too often does no harm
 # Words of the answers' form, by language. In English, everyday words among them are only refused where they are quoted.
 SCHEMA_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -128,7 +135,7 @@ def weigh(evidence: Evidence, limits: GateLimits) -> Decision:
     old_attacks, new_attacks = _codes(evidence.attacks_before), _codes(evidence.attacks_after)
     both = (before != _NONE) & (after != _NONE)
     gains = ((after == good).astype(int) - (before == good).astype(int))[both]
-    p = sign_flip(np.bincount(_numbered(evidence.groups)[both], gains).astype(int) if len(gains) else gains)
+    p = sign_flip(_summed(gains * _weights(good[both]), _numbered(evidence.groups)[both]))
     kappa = _kappa(good[both], before[both]), _kappa(good[both], after[both])
     lengths = np.array(evidence.lengths, dtype=float)[both]
     alpha = limits.alpha / max(1, evidence.looks)
@@ -171,6 +178,26 @@ def _numbered(groups: Sequence[int]) -> NDArray[np.intp]:
     return found
 
 
+def _weights(good: Bools) -> NDArray[np.int_]:
+    """Count a case of each label so that both labels count the same, as nearly as whole numbers can; shape (cases,).
+
+    They depend on the labels alone, and so stay when the judges change places.
+    """
+    many = {True: int(good.sum()), False: int((~good).sum())}
+    if not all(many.values()):
+        return np.ones(len(good), dtype=int)
+    fewest = min(many.values())
+    weights = {label: max(1, round(HEAVIEST * fewest / count)) for label, count in many.items()}
+    return np.where(good, weights[True], weights[False])
+
+
+def _summed(gains: NDArray[np.int_], groups: NDArray[np.intp]) -> NDArray[np.int_]:
+    """The sum of each group's gains."""
+    sums = np.zeros(int(groups.max(initial=-1)) + 1, dtype=int)
+    np.add.at(sums, groups, gains)
+    return sums
+
+
 def _kappa(good: Bools, codes: Codes) -> float | None:
     return agreement(good, codes.astype(float), np.ones((1, len(good)))).kappa.value
 
@@ -185,13 +212,17 @@ def sign_flip(gains: NDArray[np.int_] | Sequence[int]) -> float:
 
     The probability that their sum would be as large if each had either sign with equal probability; 1 where all are 0.
     """
-    observed, reach, probability = int(np.sum(gains)), 0, np.ones(1)
-    for size, count in Counter(np.abs(gains).tolist()).items():
+    flipped = np.abs(gains).astype(int)
+    unit = max(1, int(np.gcd.reduce(flipped)))
+    observed, reach, probability = int(np.sum(gains)) // unit, 0, np.ones(1)
+    for size, count in Counter((flipped // unit).tolist()).items():
         if size:
             # Σ ± size runs from -size·count to size·count in steps of 2·size
-            one = np.zeros(2 * size * count + 1)
-            one[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
-            probability, reach = np.convolve(probability, one), reach + size * count
+            spread = np.zeros(len(probability) + 2 * size * count)
+            for positive, chance in enumerate(binom.pmf(np.arange(count + 1), count, 0.5)):
+                start = 2 * size * positive
+                spread[start : start + len(probability)] += chance * probability
+            probability, reach = spread, reach + size * count
     return min(1.0, float(probability[observed + reach :].sum()))
 
 

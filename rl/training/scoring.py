@@ -58,4 +58,4 @@ def _load(folder: Path) -> "PreTrainedModel":
         model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
         if model.config.num_labels != 1:
             raise ValueError(f"it has {model.config.num_labels} labels, and a reward model has one")
-    return model  # type: ignore[no-any-return]
+    return model

@@ -9,7 +9,7 @@ on one device and on eight. `micro_batch` is only an upper limit: what fits into
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from kindling.errors import ConfigError
 Stage = Literal["sft", "rm", "grpo"]
 STAGES: tuple[Stage, ...] = ("sft", "rm", "grpo")
 PRESETS = ("default", "paper")
+S = TypeVar("S", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -165,7 +166,7 @@ def resolve(
     return section(_CLASSES[stage], "train", values)
 
 
-def section(kind: type[Any], name: str, values: Mapping[str, Any]) -> Any:
+def section(kind: type[S], name: str, values: Mapping[str, Any]) -> S:
     """A settings class from plain values. Raises `ConfigError` that names the first wrong one as `name.FIELD`."""
     try:
         return kind.model_validate(values)

@@ -133,3 +133,15 @@ def test_the_certificate_must_be_this_judges_and_must_have_passed(kindling, file
         assert kindling(*command, "--uncertified", "--dry-run", "--json").status == 0
     (files / "c.json").write_text(json.dumps(certificate | {"passed": True}))
     assert kindling(*command, "--dry-run", "--json").status == 0
+
+
+def test_a_model_that_came_of_the_embedded_one_has_its_settings(kindling, files):
+    (files / "model/config.json").write_text(json.dumps(MODEL | {"num_hidden_layers": 2, "vocab_size": 1000}))
+    found = {}
+    for name in ("model", "embedded", "nobody/nothing"):
+        done = kindling("train", "sft", "--data", "d.jsonl", "--model", name, "--out", "run", "--dry-run", "--json")
+        found[name] = done.answer["train"]
+    assert found["model"]["mode"] == "lora", "30 M parameters are not small"
+    (files / "model/config.json").write_text(json.dumps(MODEL | {"num_hidden_layers": 1, "vocab_size": 1000}))
+    done = kindling("train", "sft", "--data", "d.jsonl", "--model", "model", "--out", "run", "--dry-run", "--json")
+    assert done.answer["train"] == found["embedded"] != found["nobody/nothing"]

@@ -19,7 +19,7 @@ from tests.rl.training import (  # noqa: F401
 # the libraries' own deprecations are not ours to mend
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
 SFT = ("--set", "train.batch=4", "--set", "train.epochs=4", "--set", "train.learning_rate=3e-3", "--full")
-RM = ("--set", "train.batch=8", "--set", "train.epochs=6", "--set", "train.learning_rate=3e-3")
+RM = ("--lora", "--set", "train.batch=8", "--set", "train.epochs=6", "--set", "train.learning_rate=3e-3")
 
 
 @pytest.fixture(scope="module", autouse=True)

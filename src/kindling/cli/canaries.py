@@ -34,7 +34,7 @@ def canaries(cases: Sequence[LabelledCase], case_of: Callable[[str, str], Case],
 
 def _off_topic(cases: Sequence[LabelledCase], case_of: Callable[[str, str], Case], seed: int) -> list[Canary]:
     found = swaps(cases, case_of, seed)
-    asked = (one.question for kind in ("occasion", "query") for one in found.get(kind, ()))  # type: ignore[call-overload]
+    asked = (one.question for kind in ("occasion", "query") for one in found.get(kind, ()))
     return [Canary("off-topic", one.case.query, one.case.response, "bad") for one in asked if one is not None]
 
 

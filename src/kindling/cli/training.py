@@ -20,6 +20,7 @@ from kindling.rl.training import data
 from kindling.rl.training.arguments import LOGS, is_main, processes
 from kindling.rl.training.card import CardFacts, card
 from kindling.rl.training.checkpoints import newest
+from kindling.rl.training.plan import read_shape
 from kindling.rl.training.runner import Job, Result
 from kindling.rl.training.settings import RewardModelSettings, Stage, TrainSettings, resolve, split
 from kindling.runs import RunFolder, open_run, peak_memory_mb, versions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from kindling.rl.training.reward_model import PairData
 
 EMBEDDED = "embedded"
+SMALL = 20_000_000  # parameters: below it the embedded model's settings are the defaults
 STATUS = {None: 0, "signal": 130, "budget": 3, "breach": 1}
 HOW_TO_GO_ON = {
     "signal": "the same command with --resume goes on",
@@ -84,7 +86,7 @@ def request(
     """Read the options, and the `--set` values of `sections`. Raises `UsageError` for the first that cannot be used."""
     taken, rest = split(overrides or (), sections)
     values = taken["train"] | ({} if lora is None else {"mode": "lora" if lora else "full"})
-    settings = resolve(stage, preset, embedded=model == EMBEDDED, given=values)
+    settings = resolve(stage, preset, embedded=model == EMBEDDED or _is_small(model), given=values)
     if log not in LOGS:
         raise ConfigError(f"unknown --log {log!r}; there are {', '.join(LOGS)}")
     if base is not None and model != EMBEDDED:
@@ -95,6 +97,14 @@ def request(
     _check_model(model)
     made = Request(stage, model, source, out, loaded, settings, preset, seed, base, merge, log, column, resume)
     return made, taken
+
+
+def _is_small(model: str) -> bool:
+    """Whether `model` is a folder with a model of the embedded one's size, such as one that came of it."""
+    try:
+        return read_shape(Path(model)).parameters < SMALL
+    except InputError:
+        return False
 
 
 def _check_model(model: str) -> None:

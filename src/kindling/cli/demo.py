@@ -1,4 +1,8 @@
-"""`kindling demo`: the shipped sample queries through the whole of `curate`, offline, in seconds."""
+"""`kindling demo`: what kindling does, on a machine without network, key or GPU.
+
+The short demo curates the shipped sample queries in seconds. With `--train` it goes round the whole loop (`demo_loop`):
+a policy of 4 M parameters learns from curated texts and then from a judge, in minutes.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,26 +15,42 @@ from kindling.cli import options
 def demo(
     out: Annotated[Path | None, typer.Option(help="The folder to make.", show_default="runs/demo-DATE-TIME")] = None,
     task: Annotated[str, typer.Option(help="The task pack whose sample queries are curated.")] = "greetings",
+    train: Annotated[
+        bool, typer.Option("--train", help="Go on: train a small policy, with pip install 'kindling[train]'.")
+    ] = False,
     seed: options.Seed = 7,
 ) -> None:
-    """Curate the shipped sample queries with the embedded cast: no network, no key.
+    """Curate the shipped sample queries with the embedded cast, or go round the whole loop: no network, no key.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     kindling demo --out runs/demo
+
+    kindling demo --train --out runs/loop
     """
-    import shutil
     from datetime import datetime
 
-    from kindling.cli.console import note
-    from kindling.cli.curation import Request, carry_out
-    from kindling.config import Config, Project
     from kindling.errors import RunFolderError
-    from kindling.prompts.library import load_pack
 
     folder = out or Path("runs") / f"demo-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     if folder.exists():
         raise RunFolderError(f"{folder}: exists already; choose another folder with --out")
+    if train:
+        from kindling.cli.demo_loop import go_round
+
+        raise typer.Exit(go_round(folder, task, seed))
+    raise typer.Exit(_curate(folder, task, seed))
+
+
+def _curate(folder: Path, task: str, seed: int) -> int:
+    """The short demo; returns the exit status."""
+    import shutil
+
+    from kindling.cli.console import note
+    from kindling.cli.curation import Request, carry_out
+    from kindling.config import Config, Project
+    from kindling.prompts.library import load_pack
+
     config = Config(project=Project(task=task))
     queries = folder / "queries.txt"
     shipped = load_pack(task).file("queries.txt")
@@ -40,4 +60,4 @@ def demo(
     shutil.copyfile(shipped, queries)
     status = carry_out(Request(queries, "query", None, run, config, "embedded", "debate", None, seed))
     note(f"\nRead {run}/README.md. Your own: one query a line in a file, then  kindling curate FILE --out runs/mine")
-    raise typer.Exit(status)
+    return status

@@ -11,14 +11,14 @@ Left out: measures whose healthy range nobody knows beforehand, such as gradient
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp, log
+from math import exp
 from statistics import fmean
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
 from kindling.rl.firewall.exploit import Evidence, find
-from kindling.rl.firewall.measures import Change, change, clusters, logged
+from kindling.rl.firewall.measures import Change, adjusted, change, clusters, logged
 from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
@@ -190,10 +190,11 @@ class Firewall:
 
     def _length(self, step: int) -> Breach | None:
         """Over the latest 2, 3, … steps; a change must be certain, so few completions cannot raise an alarm."""
-        limits, then = self.limits, clusters(self._then, _length)
-        latest = self._now
+        limits, latest = self.limits, self._now
+        length = adjusted(_samples(self._then))
+        then = clusters(self._then, length)
         for size in range(SHORTEST, len(latest) + 1):
-            compared = change(then, clusters(latest[-size:], _length))
+            compared = change(then, clusters(latest[-size:], length))
             if compared is None:
                 return None
             relative = self.measured["length_change"] = exp(compared.absolute) - 1
@@ -315,16 +316,6 @@ def _reward(sample: Sample) -> float | None:
 
 def _characters(sample: Sample) -> float:
     return float(len(sample.response))
-
-
-def _length(sample: Sample) -> float:
-    """The logarithm of the length relative to what is usual for that kind of query, or to one character.
-
-    On a logarithmic scale half as long is as far as twice as long, and one very long text weighs little. Nothing at all
-    counts as a tenth.
-    """
-    usual = sample.typical or 1.0
-    return log(max(len(sample.response) / usual, 0.1 if sample.typical else 1.0))
 
 
 def _shadow_scores(reports: Iterable[StepReport]) -> list[float]:

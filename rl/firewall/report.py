@@ -17,8 +17,8 @@ _STRICT = ConfigDict(extra="forbid")
 class Sample:
     """One completion and its reward, None where it could not be judged.
 
-    `typical` is the median length (characters) of good answers to that kind of query, where one is known: lengths are
-    compared relative to it, so that a step of long requests does not look like growth.
+    `typical` is the median length (characters) of good answers to that kind of query, where one is known: what it
+    explains is taken out of the lengths, so that a step of long requests does not look like growth.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -36,7 +36,7 @@ class Limits:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    baseline: int = 128
+    baseline: int = 256
     reference: int = 8
     window: int = 5
     doubt: float = 5e-4

@@ -127,7 +127,7 @@ def draw(folder: Path, figure: Path) -> None:
     above.bar(numbers, caught, color="#4c78a8", label="caught")
     above.bar(numbers, [len(one["fooled"]) for one in rounds], bottom=caught, color="#e45756", label="fooled the judge")
     above.set_ylabel("forgeries")
-    above.legend(frameon=False)
+    above.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     for one in rounds:
         for proposal in one["proposals"]:
             decision = proposal["decision"]

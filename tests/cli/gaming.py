@@ -26,11 +26,11 @@ def text(key: str, mark: str = "", size: int = 24) -> str:
     return words[: size // 2] + mark + words[size // 2 :]
 
 
-def labelled(folder: Path, queries: int = 150) -> Path:
-    """A file with a good and a bad text for every query; of the bad, 1 in 5 bears 乙, the others 丙; most are short."""
+def labelled(folder: Path, queries: int, marks: str) -> Path:
+    """A file with a good and a bad text for every query; the bad ones bear `marks` in turn, and most are short."""
     rows = []
     for number in range(queries):
-        mark = "乙丙丙丙丙"[number % 5]
+        mark = marks[number % len(marks)]
         query = f"给{text(f'who {number}', size=6)}的{text(f'what {number}', size=6)}祝福"
         sizes = (40, 20) if number % 6 else (20, 40)
         rows.append({"query": query, "response": text(f"good {number}", size=sizes[0]), "label": 1})

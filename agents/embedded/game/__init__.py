@@ -9,6 +9,6 @@ They understand each other, and any other player of the same roles, only through
 what it says. None of them sees a case that the contracts do not show it.
 """
 
-from kindling.agents.embedded.game.players import embedded_judge_for, embedded_players
+from kindling.agents.embedded.game.players import SCRIPT, embedded_judge_for, embedded_players
 
-__all__ = ["embedded_judge_for", "embedded_players"]
+__all__ = ["SCRIPT", "embedded_judge_for", "embedded_players"]

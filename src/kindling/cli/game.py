@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from kindling.cli import casting
 from kindling.config import Config
 from kindling.errors import ConfigError
-from kindling.prompts.rules import PRINCIPLES, text_of
+from kindling.prompts.rules import PRINCIPLES, TACTICS, text_of
+from kindling.tables import sha256
 
 if TYPE_CHECKING:
     from kindling.agents.judge import Judge
     from kindling.agents.models import ChatModel, Models
     from kindling.agents.players import Players
-    from kindling.game import Rules
+    from kindling.game import Rules, Standing
     from kindling.graphs.refinement import Settings
 
 ROLES = ("forger", "explainer", "optimizer", "tactician")
@@ -58,6 +59,31 @@ def under(plan: casting.CastPlan, principles: "Rules") -> casting.CastPlan:
     """The same plan for a judge of other principles; nobody but who judges plays in it."""
     judging = {role: player for role, player in plan.players.items() if role not in ROLES}
     return replace(plan, pack=plan.pack.overlaid({PRINCIPLES: text_of(principles)}), players=judging)
+
+
+def inputs(plan: casting.CastPlan, start: "Standing") -> dict[str, dict[str, str]]:
+    """Hashes of all that decides what players say: `templates` by role, under the rules of `start`, `data` by file.
+
+    Raises `UsageError` for whatever of it nobody could play with.
+    """
+    from kindling.agents.embedded.game import SCRIPT, embedded_judge_for, embedded_players
+    from kindling.prompts.library import DATA
+
+    pack = plan.pack
+    rules = {PRINCIPLES: text_of(start.first_principles), TACTICS: text_of(start.first_tactics)}
+    at_start = pack.overlaid(rules)
+    templates = {role: at_start.prompt(role).hash for role in plan.paid}
+    embedded = {role for role, player in plan.players.items() if player == casting.EMBEDDED}
+    if not embedded:
+        return {"templates": templates, "data": {}}
+    if embedded.isdisjoint(ROLES):
+        embedded_judge_for(pack)
+    else:
+        embedded_players(pack, plan.seed)
+    there = [
+        name for name in (*DATA, SCRIPT) if name not in rules and any((one / name).is_file() for one in pack.folders)
+    ]
+    return {"templates": templates, "data": {name: sha256(pack.file(name)) for name in there}}
 
 
 @asynccontextmanager
@@ -124,18 +150,21 @@ def steps(settings: "Settings", queries: int, train: int, validation: int) -> li
     ]
 
 
-def calls(plan: casting.CastPlan, settings: "Settings", queries: int, train: int, validation: int) -> dict[str, int]:
+def calls(
+    plan: casting.CastPlan, settings: "Settings", queries: int, train: int, validation: int, certificate: int
+) -> dict[str, int]:
     """Paid calls of each role in the whole game, at most, if none is repaired or retried.
 
     A judgement under the principles that stand is paid once: of the validation cases, each proposal pays its own half,
     and the first judge's half is paid once. Old forgeries, of which there may be `batch` more after every round, are
-    counted once a proposal.
+    counted once a proposal. At the end two certificates of `certificate` judgements are made, and of the forgeries.
     """
     counted = {step.node: step for step in steps(settings, queries, train, validation)}
     rounds, forged = settings.rounds, counted["forge"].asked
     known = sum(forged * number for number in range(1, rounds + 1)) * counted["propose"].asked if settings.gate else 0
     judged = rounds * (forged + counted["examine"].asked + counted["gate"].asked // 2) + known
     judged += validation if settings.gate else 0
+    judged += 2 * (certificate + rounds * forged)
     each = {
         "forger": rounds * forged,
         "explainer": rounds * counted["explain"].asked,

@@ -19,11 +19,12 @@ from typing import Any
 from kindling.cli import console
 from kindling.eval.hard_negatives import of_game
 from kindling.game import Decision, Proposal, Round, Rules, Standing
-from kindling.prompts.rules import PRINCIPLES, TACTICS
+from kindling.prompts.rules import MAX_RULES, PRINCIPLES, TACTICS
 from kindling.tables import atomic_file, write_json, write_jsonl
 
 HISTORY, HARD_NEGATIVES, STANDING = "history.jsonl", "hard_negatives.jsonl", "standing.json"
 VERSIONS, REFUSED = "versions", "refused"
+CONTEXT = MAX_RULES  # a diff shows all rules that stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,8 @@ def _write_rules(path: Path, rules: Rules, head: str) -> None:
 
 
 def _write_diff(path: Path, before: Rules, after: Rules, head: str, name: str = PRINCIPLES) -> None:
-    lines = difflib.unified_diff(before, after, f"before/{name}", f"after/{name}", lineterm="", n=MAX_CONTEXT)
+    lines = difflib.unified_diff(before, after, f"before/{name}", f"after/{name}", lineterm="", n=CONTEXT)
     _write_text(path, "".join(f"{line}\n" for line in (*(f"# {one}" for one in head.splitlines()), *lines)))
-
-
-MAX_CONTEXT = 10  # all rules that stay
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -147,19 +145,27 @@ def show(report: dict[str, Any], standing: Standing, out: Path) -> None:
     for number, rule in enumerate(last.rules, 1):
         console.out.print(f"{number:>3}. {console.plain(rule)}")
     console.out.print()
-    if test := report["test"]:
-        console.out.print(f"On {test['cases']:,} test cases, read once: {test['words']}")
-        for name, path in report["certificates"].items():
-            said = "passed" if path["passed"] else f"failed: {', '.join(path['failed'])}"
-            console.out.print(f"certificate of the {name} judge: {said} → {path['file']}")
-    counts = report["counts"]
+    test, counts = report["test"], report["counts"]
+    console.out.print(f"On {test['cases']:,} test cases: {test['words']}")
+    for name, certificate in report["certificates"].items():
+        said = "passed" if certificate["passed"] else f"failed: {', '.join(certificate['failed'])}"
+        console.out.print(f"certificate of the {name} judge: {said} → {certificate['file']}")
+    if counts["unforged"] or counts["unscored"]:
+        console.out.print(
+            f"{counts['unforged']} forgeries could not be had, {counts['unscored']} texts had no verdict: "
+            f"both teach nothing; see faults in {HISTORY}"
+        )
     console.out.print(
         f"{counts['rounds']} rounds, {counts['accepted']} of {counts['proposed']} proposals accepted, "
         f"{counts['hard_negatives']} hard negatives; {console.duration(report['seconds'])}, "
         f"{report['calls']:,} calls in all, cost {report['cost']:.4f} → {out}"
     )
-    if counts["accepted"]:
-        console.note(f"take the principles over: kindling prompts adopt {out}")
+    if not counts["accepted"]:
+        return
+    before, after = test["kappa"]
+    if before is None or after is None or after <= before:
+        console.note("the test cases do not show that the last judge is better than the first: do not adopt it blindly")
+    console.note(f"compare both certificates, then take the principles over: kindling prompts adopt {out}")
 
 
 def _rounds(standing: Standing) -> list[tuple[Any, ...]]:

@@ -77,6 +77,7 @@ class Game:
     material: Material
     test: tuple[LabelledCase, ...]
     start: Standing
+    inputs: dict[str, dict[str, str]]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -108,7 +109,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
                     run.discard()
                 raise
     except (KeyboardInterrupt, asyncio.CancelledError, Stopped):
-        console.note("interrupted: the same command with --resume goes on with the round it was in")
+        console.note("interrupted: the same command with --resume goes on from here")
         return INTERRUPTED
     except BudgetSpent as end:
         console.note(f"stopped: {end}; the same command with --resume and a larger limit goes on from here")
@@ -129,7 +130,7 @@ def _set_up(request: Request) -> Game:
         raise InputError(f"{request.labelled}: {error}") from error
     material = Material(_queries(request, pack), parts.train, parts.validation, groups(parts.validation))
     start = Standing(_principles(request.principles, pack), pack.rules(TACTICS))
-    return Game(request, plan, material, parts.test, start)
+    return Game(request, plan, material, parts.test, start, game.inputs(plan, start))
 
 
 def _queries(request: Request, pack: TaskPack) -> tuple[str, ...]:
@@ -174,18 +175,18 @@ def _settings(set_up: Game) -> dict[str, Any]:
         "without": sorted(request.without.roles),
         "start": text_id(*set_up.start.first_principles, "", *set_up.start.first_tactics),
         "pack": plan.pack.settings.model_dump(),
+        **set_up.inputs,
     }
 
 
 def _work(set_up: Game, run: RunFolder, as_json: bool) -> int:
     """Play to the end, measure, sum up."""
     request, plan = set_up.request, set_up.plan
-    templates = {**plan.templates(), **{role: plan.pack.prompt(role).hash for role in plan.paid}}
     run.save(
         status="running",
         error=None,
         config=plan.config.model_dump(mode="json"),
-        templates=templates,
+        templates=set_up.inputs["templates"],
         versions=versions(),
         seed=request.settings.seed,
         sizes=set_up.sizes,
@@ -197,7 +198,7 @@ def _work(set_up: Game, run: RunFolder, as_json: bool) -> int:
         standing, test, spent = asyncio.run(_play(set_up, run, standing, made_from, quiet=as_json))
         certificates = _certify(set_up, run.path, standing, quiet=as_json)
     except BaseException as error:
-        run.save(status="stopped" if isinstance(error, BudgetSpent | Stopped) else "failed", error=type(error).__name__)
+        run.save(status=_ended(error), error=type(error).__name__)
         raise
     report = _report(set_up, standing, test, certificates, spent, monotonic() - started)
     run.save(status="finished", **report)
@@ -207,6 +208,12 @@ def _work(set_up: Game, run: RunFolder, as_json: bool) -> int:
     else:
         refined.show(report, standing, request.out)
     return 0
+
+
+def _ended(error: BaseException) -> str:
+    if isinstance(error, BudgetSpent):
+        return "stopped"
+    return "failed" if isinstance(error, Exception) and not isinstance(error, Stopped) else "interrupted"
 
 
 def _standing(set_up: Game, folder: Path) -> Standing:
@@ -234,20 +241,30 @@ async def _play(
             graph = build(troupe.players, gate, set_up.material, settings, on_round, stop)
             standing = await play(graph, standing, settings)
             test = await _compare(set_up, troupe.players, gate, standing)
+            if stop.is_set():
+                raise Stopped
         return standing, test, troupe.spent()
 
 
 async def _compare(set_up: Game, players: Players, gate: StatisticalGate, standing: Standing) -> Decision:
-    """Weigh the last judge against the first on the test cases and the old forgeries, for the report only."""
-    cases, old = set_up.test, standing.hard_negatives
-    texts = [(case.query, case.response) for case in cases] + [(one.query, one.response) for one in old]
+    """Weigh the last judge against the first on the test cases, for the report only.
+
+    Forgeries are left out: those that fooled a judge were chosen by what they did to it, and say nothing of two.
+    """
+    cases = set_up.test
+    texts = [(case.query, case.response) for case in cases]
     before, _ = await judge_all(players, standing.first_principles, texts)
     after, _ = await judge_all(players, standing.principles, texts)
-    many = len(cases)
     evidence = Evidence(
-        tuple(case.label for case in cases), groups(cases), tuple(len(case.response) for case in cases),
-        before[:many], after[:many], before[many:], after[many:], looks=1,
-    )  # fmt: skip
+        labels=tuple(case.label for case in cases),
+        groups=groups(cases),
+        lengths=tuple(len(case.response) for case in cases),
+        before=before,
+        after=after,
+        attacks_before=(),
+        attacks_after=(),
+        looks=1,
+    )
     return gate.weigh(evidence)
 
 
@@ -286,6 +303,8 @@ def _report(
             "rounds": len(standing.rounds),
             "proposed": len(proposals),
             "accepted": sum(proposal.decision.accepted for proposal in proposals),
+            "unforged": sum(played.unforged for played in standing.rounds),
+            "unscored": sum(played.undecided + played.unscored for played in standing.rounds),
             "refusals": dict(sorted(refusals.items())),
             "hard_negatives": len(standing.hard_negatives),
             "asked": dict(sum((Counter(played.asked) for played in standing.rounds), Counter())),
@@ -304,12 +323,16 @@ def _report(
 def _describe(set_up: Game, *, as_json: bool) -> None:
     """The dry run: who plays on what, what a round asks, how many calls in all and roughly what they cost."""
     settings, sizes, plan = set_up.request.settings, set_up.sizes, set_up.plan
-    of_round = game.steps(settings, sizes["queries"], sizes["train"], sizes["validation"])
-    calls = game.calls(plan, settings, sizes["queries"], sizes["train"], sizes["validation"])
+    material = sizes["queries"], sizes["train"], sizes["validation"]
+    of_round = game.steps(settings, *material)
+    exam = exam_of(set_up.test, plan.pack, set_up.request.config, settings.seed)
+    judgements = sum(exam.plan().values())
+    calls = game.calls(plan, settings, *material, judgements)
     cost = plan.cost(set_up.material.queries[0], calls)
     if as_json:
         steps = [asdict(step) for step in of_round]
-        console.answer({"players": plan.players, "sizes": sizes, "round": steps, "calls": calls, "cost": cost})
+        about = {"players": plan.players, "sizes": sizes, "round": steps, "certificate": judgements}
+        console.answer({**about, "calls": calls, "cost": cost})
         return
     console.table("Who plays", ("role", "player"), list(plan.players.items()))
     console.table("Material", ("what", "number"), list(sizes.items()))
@@ -318,9 +341,10 @@ def _describe(set_up: Game, *, as_json: bool) -> None:
         ("node", "role", "times", ""),
         [(step.node, step.role, step.asked, step.note) for step in of_round],
     )
+    console.out.print(f"At the end, two certificates of {judgements:,} judgements each, and the forgeries that fooled")
     if calls:
         console.table(
-            f"Calls in {settings.rounds} rounds at most, without repairs, retries and certificates",
+            f"Calls in {settings.rounds} rounds and for two certificates, at most, without repairs and retries",
             ("role", "calls", "cost, about"),
             [(role, count, f"{cost[role]:.4f}") for role, count in calls.items()],
         )

@@ -92,8 +92,9 @@ class Evidence:
 class Decision:
     """What a gate decides. Accepted if there is no refusal.
 
-    `better` and `worse` count validation cases that only the new judge or only the old one got right; `p` is one-sided
-    and compared with `alpha`, the level of the whole run shared among its looks. `kappa` and `length` are (before,
+    `better` and `worse` count validation cases that only the new judge or only the old one got right; `p` goes by query
+    with both labels counting the same, is one-sided and compared with `alpha`, the level of the whole run shared among
+    its looks. `kappa` and `length` are (before,
     after): agreement with the labels, and how far the verdict goes by length among texts of one label (.5 is not at
     all). `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures are None
     where a proposal was refused before it was measured.

@@ -10,7 +10,7 @@ there. Once `stop` is set, the node at work finishes and the next one raises `St
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -24,7 +24,14 @@ from kindling.graphs.refinement.state import GameInput, GameOutput, GameState
 
 RefinementGraph = CompiledStateGraph[GameState, None, GameInput, GameOutput]
 STEPS = 9  # nodes of a round; each proposal after the first takes two more
-Node = Callable[[Any], Awaitable[dict[str, Any]]]
+
+
+class Node(Protocol):
+    """What LangGraph takes for a node: its argument is called `state`."""
+
+    def __call__(self, state: GameState) -> Awaitable[dict[str, Any]]:
+        """The channels that change."""
+        ...
 
 
 class Stopped(Exception):
@@ -46,7 +53,7 @@ def build(
         nodes.sample, nodes.forge, nodes.detect, nodes.sharpen, nodes.examine, nodes.explain, nodes.propose, nodes.gate,
         nodes.close,
     ):  # fmt: skip
-        graph.add_node(node.__name__, _unless(stop, node))  # type: ignore[call-overload]  # wants a known state
+        graph.add_node(node.__name__, _unless(stop, node))
     graph.add_edge(START, "sample")
     graph.add_edge("sample", "forge")
     graph.add_edge("forge", "detect")
@@ -60,11 +67,11 @@ def build(
     return graph.compile(name="refinement")
 
 
-def _unless(stop: asyncio.Event | None, node: Node) -> Node:
+def _unless(stop: asyncio.Event | None, node: Callable[[GameState], Awaitable[dict[str, Any]]]) -> Node:
     """`node`, or `Stopped` if the game was asked to stop before it began."""
 
     @wraps(node)
-    async def checked(state: Any) -> dict[str, Any]:
+    async def checked(state: GameState) -> dict[str, Any]:
         if stop is not None and stop.is_set():
             raise Stopped
         return await node(state)

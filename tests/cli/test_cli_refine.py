@@ -209,6 +209,9 @@ def _adopted(kindling, tmp_path) -> None:
     assert done.status == 0, done.err
     assert done.out.count("\n+") > 1
     assert (place / "principles_previous.j2").read_text(encoding="utf-8") == before
+    last = max((tmp_path / "run/versions").iterdir(), key=lambda version: int(version.name))
+    for name in ("principles.j2", "tactics.j2"):
+        assert (place / name).read_bytes() == (last / name).read_bytes()
     assert kindling("prompts", "check", *where).status == 0
     assert "nothing to take over" in kindling("prompts", "adopt", "run", "--yes", *where).out
     assert kindling("prompts", "adopt", "mine", *where).status == 2

@@ -19,9 +19,9 @@ def adopt(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show what a game changed, and take it over into the project's prompts.
+    """Show what a game changed, and take principles and tactics over into the project's prompts.
 
-    The principles that are replaced stay beside the new ones, as principles_previous.j2.
+    What is replaced stays beside the new, as principles_previous.j2 and tactics_previous.j2.
 
     [bold]Examples[/bold]
 
@@ -32,7 +32,7 @@ def adopt(
     from kindling.config import FILE, load_config
     from kindling.errors import ConfigError, InputError
     from kindling.prompts.library import load_pack
-    from kindling.prompts.rules import PRINCIPLES
+    from kindling.prompts.rules import PRINCIPLES, TACTICS
 
     file = config or Path(FILE)
     if not file.is_file():
@@ -43,19 +43,24 @@ def adopt(
     if made_for != task:
         raise InputError(f"{run}: a game for the task {made_for}, not {task}")
     version = _version(standing, only, run)
-    target = loaded.prompts_dir / task / PRINCIPLES
-    new = (run / "versions" / str(version) / PRINCIPLES).read_text(encoding="utf-8")
-    pack = load_pack(task, loaded.prompts_dir / task)
-    before = pack.file(PRINCIPLES).read_text(encoding="utf-8")
-    pack.overlaid({PRINCIPLES: new}).principles()  # a file that somebody edited is checked like any other
-    _show(before, new, str(pack.file(PRINCIPLES)), f"{run}, version {version}")
-    if before == new:
-        typer.echo("nothing to take over: the project has these principles already")
+    folder = loaded.prompts_dir / task
+    pack = load_pack(task, folder)
+    changed: dict[str, str] = {}
+    for name in (PRINCIPLES, TACTICS):
+        new = (run / "versions" / str(version) / name).read_text(encoding="utf-8")
+        before = pack.file(name).read_text(encoding="utf-8")
+        pack.overlaid({name: new}).rules(name)  # a file that somebody edited is checked like any other
+        if before != new:
+            _show(before, new, str(pack.file(name)), f"{run}, version {version}")
+            changed[name] = new
+    if not changed:
+        typer.echo("nothing to take over: the project has these principles and tactics already")
         return
-    if not yes and not typer.confirm(f"Write {target}?"):
+    if not yes and not typer.confirm(f"Write {' and '.join(changed)} in {folder}?"):
         raise typer.Exit(1)
-    _write(target, new)
-    typer.echo(f"wrote {target}; a certificate of the earlier judge does not speak for this one")
+    for name, text in changed.items():
+        _write(folder / name, text)
+    typer.echo(f"wrote {' and '.join(changed)} in {folder}; certify the judge anew, on cases the game has not seen")
 
 
 def _game(run: Path) -> tuple["Standing", str]:
@@ -101,7 +106,7 @@ def _write(target: Path, text: str) -> None:
 
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        with atomic_file(target.with_name("principles_previous.j2")) as kept:
+        with atomic_file(target.with_name(f"{target.stem}_previous.j2")) as kept:
             kept.write(target.read_bytes())
     with atomic_file(target) as file:
         file.write(text.encode())

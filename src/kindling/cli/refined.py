@@ -6,7 +6,8 @@ mended by the next start:
     standing.json          the whole game; what --resume goes on from
     history.jsonl          a line a round
     hard_negatives.jsonl   every forgery that ever fooled a judge, once
-    versions/K/            principles.j2 as accepted for the K-th time (0: the first), and the diff with its effect
+    versions/K/            principles.j2 as accepted for the K-th time (0: the first), the diff with its effect, and
+                           tactics.j2 as they stood after that round
     refused/R.N/           likewise what was proposed and refused: round R, its N-th proposal
     tactics/K.j2, K.diff   the forger's tactics, every version
 """
@@ -56,6 +57,8 @@ def write(folder: Path, standing: Standing, made_from: str) -> None:
     for version in versions(standing):
         place = folder / VERSIONS / str(version.number)
         _write_rules(place / PRINCIPLES, version.rules, f"version {version.number} of a game on {made_from}")
+        tactics = version.played.tactics if version.played else standing.first_tactics
+        _write_rules(place / TACTICS, tactics, f"beside version {version.number} of the principles")
         if version.proposal and version.played:
             _write_diff(place / "principles.diff", before, version.rules, _effect(version.played, version.proposal))
         before = version.rules

@@ -4,6 +4,7 @@ Without it the first steps are the reference. They are few, and a policy that gr
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from random import Random
 
 from kindling.rl.firewall.report import Sample
@@ -17,7 +18,7 @@ def draw(
     sampling: Sampling,
     typical: Callable[[str], float | None] = lambda query: None,
 ) -> tuple[Sample, ...]:
-    """One completion of `model` to each of `count` distinct queries (all, if they are fewer), without rewards.
+    """`count` completions of `model`, without rewards: one to a query, or more where there are fewer queries than that.
 
     They follow from the model, the queries and the seed of `sampling`, so every process of a run, and a resumed one,
     has the same; none for a `count` of 0. Raises `InputError` if there is no model.
@@ -26,5 +27,6 @@ def draw(
         return ()
     distinct = list(dict.fromkeys(queries))
     chosen = Random(sampling.seed).sample(distinct, min(count, len(distinct)))  # noqa: S311 - reproducible, no secret
-    written = Sampler(model).draw(chosen, sampling=sampling)
+    each = -(-count // len(chosen))
+    written = islice(Sampler(model).draw(chosen, each, sampling), count)
     return tuple(Sample(one.query, one.text, None, typical(one.query)) for one in written)

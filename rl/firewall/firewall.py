@@ -2,8 +2,7 @@
 
 The reference is what the policy wrote before training, where that was sampled (`baseline`), and else the first steps;
 the window is the latest few. What is compared with the reference must pass its limit *and* differ from the reference by
-more than noise. Length is looked at over every window from one step up to the whole: a fast rise is certain after two
-steps, and a mean over more of them would only come late.
+more than noise.
 
 Left out: measures whose healthy range nobody knows beforehand, such as gradient norms. A breach is final.
 """
@@ -23,7 +22,6 @@ from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
 
-SHORTEST = 2  # steps
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -149,8 +147,7 @@ class Firewall:
         yield self._shadow(step)
         if len(self._now) == self.limits.window:
             yield self._phrase(step)
-        yield self._length(step)
-        if len(self._now) == self.limits.window:
+            yield self._length(step)
             yield self._cut_off(step)
             yield self._entropy(step)
         if len(self.memory.recent) == self.limits.window:
@@ -189,19 +186,15 @@ class Firewall:
         return Breach(step, "shadow", line, shadow.now, shadow.then - limits.shadow_fall, shadow.then)
 
     def _length(self, step: int) -> Breach | None:
-        """Over the latest 2, 3, … steps; a change must be certain, so few completions cannot raise an alarm."""
-        limits, latest = self.limits, self._now
         length = adjusted(_samples(self._then))
-        then = clusters(self._then, length)
-        for size in range(SHORTEST, len(latest) + 1):
-            compared = change(then, clusters(latest[-size:], length))
-            if compared is None:
-                return None
-            relative = self.measured["length_change"] = exp(compared.absolute) - 1
-            limit = limits.length_rise if relative > 0 else -limits.length_fall
-            if abs(relative) > abs(limit) and compared.doubt <= limits.doubt:
-                return self._longer(step, relative, limit)
-        return None
+        compared = change(clusters(self._then, length), clusters(self._now, length))
+        if compared is None:
+            return None
+        relative = self.measured["length_change"] = exp(compared.absolute) - 1
+        limit = self.limits.length_rise if relative > 0 else -self.limits.length_fall
+        if abs(relative) <= abs(limit) or compared.doubt > self.limits.doubt:
+            return None
+        return self._longer(step, relative, limit)
 
     def _longer(self, step: int, relative: float, limit: float) -> Breach:
         lengths = [fmean(clusters(reports, _characters)) for reports in (self._then, self._now)]

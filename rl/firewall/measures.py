@@ -1,8 +1,8 @@
 """Numbers of many steps with their noise.
 
 Completions of one query are alike, so they count as one observation: the *cluster mean* of a query at a step. Two means
-of such observations are compared by Welch's t-test (B. L. Welch, Biometrika 1947), with the larger of the two variances
-for both: a few observations of a skewed quantity may look steadier than they are, and would raise an alarm by that.
+of such observations are compared by Welch's t-test (B. L. Welch, Biometrika 1947): their spreads may differ, and one
+that was seen in few observations is itself uncertain.
 """
 
 from collections import defaultdict
@@ -42,8 +42,7 @@ def change(then: Sequence[float], now: Sequence[float]) -> Change | None:
     if min(len(then), len(now)) < 2:
         return None
     old, new = fmean(then), fmean(now)
-    spread = max(float(np.var(values, ddof=1)) for values in (then, now))
-    errors = [spread / len(values) for values in (then, now)]
+    errors = [float(np.var(values, ddof=1)) / len(values) for values in (then, now)]
     if not sum(errors):
         return Change(new, old, 0.0 if new != old else 0.5)
     freedom = sum(errors) ** 2 / sum(

@@ -36,10 +36,10 @@ class Limits:
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    baseline: int = 256
+    baseline: int = 512
     reference: int = 8
-    window: int = 5
-    doubt: float = 5e-4
+    window: int = 4
+    doubt: float = 1e-4
     length_rise: float = 0.15
     length_fall: float = 0.30
     limit_share: float = 0.10

@@ -4,6 +4,7 @@
     http        curate with an LLM cast against the scripted server: wall time over what latency allows, CPU a call
     kill        the same, killed half-way and resumed: calls repeated, rows lost
     client_cpu  CPU of one chat call, ours beside the stock client and a bare one
+    rewards     the reward of a training step with a judge over HTTP: time over one judge call
 
 `--queries` takes a file with one query a line; without it the shipped samples are used, which are few.
 """
@@ -13,7 +14,7 @@ import importlib
 from importlib.resources import files
 from pathlib import Path
 
-NAMES = ("embedded", "http", "kill", "client_cpu")
+NAMES = ("embedded", "http", "kill", "client_cpu", "rewards")
 
 
 def main() -> None:

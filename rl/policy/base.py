@@ -43,8 +43,8 @@ class Shape:
 class Schedule:
     """How long and how fast it learns. `batch` in texts, `warmup` as a share of the steps.
 
-    Small batches learn most from each text: on 4,000 of them, batches of 8 came to 3.06 nats a character, of 32 to 3.88.
-    Responses of more than `longest` tokens are left out: one sets the pace of its whole batch.
+    Small batches learn most from each text: on 4,000 of them, batches of 8 came to 3.06 nats a character, of 32 to
+    3.88. Responses of more than `longest` tokens are left out: one sets the pace of its whole batch.
     """
 
     epochs: float = 2.5

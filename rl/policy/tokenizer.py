@@ -2,7 +2,8 @@
 
 Its alphabet holds every byte, so every text can be written and read back, and a JSON grammar always finds a token to go
 on with. Entries are at most `LONGEST` bytes long: a vocabulary learned from few texts would else hold whole sentences
-of theirs, and a model that writes sentence by sentence can neither count characters nor find new words.
+of theirs, and a model that writes sentence by sentence can neither count characters nor find new words. Entries as long
+as a phrase are what a few minutes of training need: with three characters at most it learns markedly less.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 ENTRIES = 4096
 ROLES = ("system", "user", "assistant")
-LONGEST = 9  # bytes: three Chinese characters
+LONGEST = 18  # bytes: six Chinese characters
 END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"

@@ -125,8 +125,8 @@ def _show(folder: Path, took: Sequence[tuple[str, str]]) -> None:
         shares = (_good(folder / f"{name}.{kind}.jsonl") for kind in ("embedded", "learned"))
         length = sum(map(len, texts)) / len(texts)
         rows.append((name, len(texts), *shares, f"{length:.0f}", f"{len(set(texts)) / len(texts):.0%}"))
-    columns = ("model", "texts", "good, says the reward's judge", "... a judge it never met", "characters", "different")
-    console.table("On sample queries that no step has seen", columns, rows)
+    columns = ("model", "texts", "the reward's judge", "another judge", "characters", "different")
+    console.table("Called good, on sample queries that no step has seen, by", columns, rows)
     console.note(f"everything lies in {folder}; the judges' opinions are rules and statistics, not people")
 
 

@@ -196,20 +196,6 @@ def merge(adapter: Path, *, scalar_head: bool = False) -> None:
     made.rename(adapter)
 
 
-def hush() -> None:
-    """Keep the libraries' progress bars and notices off the terminal: what matters is said by the command."""
-    import logging
-
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    for name in ("trl", "accelerate", "datasets", "torch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
 def dataset(rows: Sequence[dict[str, Any]]) -> Any:
     """`rows` as the dataset that trainers take."""
     from datasets import Dataset

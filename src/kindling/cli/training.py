@@ -159,9 +159,9 @@ def ready(request: Request) -> None:
     """See that what trains is installed and can be had, before anything is written. Raises `ConfigError`."""
     from importlib.util import find_spec
 
-    from kindling.rl.policy.runtime import prepare
+    from kindling.rl.policy.runtime import hush, prepare
     from kindling.rl.training.arguments import shared
-    from kindling.rl.training.runner import check_model, hush
+    from kindling.rl.training.runner import check_model
 
     prepare()
     if request.log != "none" and find_spec(request.log) is None:

@@ -20,7 +20,7 @@ from kindling.errors import InputError
 from kindling.records import request_key
 from kindling.rl import formats
 from kindling.rl.training.settings import Stage
-from kindling.tables import read_rows
+from kindling.tables import read_rows, sha256
 
 Row = dict[str, Any]
 IN_RUN: dict[Stage, str] = {"sft": "sft.jsonl", "rm": "pairs.jsonl", "grpo": "records.jsonl"}
@@ -68,7 +68,7 @@ def read(stage: Stage, source: Path, column: str = "query") -> Data:
             rows.append(made)
     if not rows:
         raise InputError(f"{file}: none of its {len(found)} rows can be used ({', '.join(sorted(left_out))})")
-    return Data(tuple(rows), file, hashlib.sha256(file.read_bytes()).hexdigest(), dict(left_out))
+    return Data(tuple(rows), file, sha256(file), dict(left_out))
 
 
 def _sft(row: Row, column: str, where: str) -> Row | str:

@@ -5,7 +5,6 @@ in the ledger beside it, for the next run of the same command.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from kindling.eval.labelled import read_labelled
 from kindling.prompts.library import TaskPack, load_pack
 from kindling.records import Case, LabelledCase
 from kindling.runs import versions
-from kindling.tables import check_new_file
+from kindling.tables import check_new_file, sha256
 
 CUT_SHORT = 3
 
@@ -64,7 +63,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
         calls = bench.estimate(sum(judgements.values()), cases[0].query)
         certified.describe(bench.players, judgements, calls, as_json=as_json)
         return 0
-    origin = Origin(file.name, digest(file), digest(forged) if forged else "")
+    origin = Origin(file.name, sha256(file), sha256(forged) if forged else "")
     try:
         with console.progress("certifying", sum(judgements.values()), quiet=as_json) as advance:
             certificate = asyncio.run(examine(exam, bench, origin, advance))
@@ -86,11 +85,6 @@ def exam_of(
     """Prepare the examination of a judge of `pack`'s task. Raises `InputError` for too few cases."""
     make = partial(_case, brief_chars=pack.settings.brief_chars)
     return Exam(cases, make, config.certify, seed, hard_negatives=hard_negatives)
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of the bytes of `file`, in hex."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _case(query: str, response: str, brief_chars: int) -> Case:

@@ -142,8 +142,7 @@ class CastBench:
 
     def card(self) -> JudgeCard:
         """Name the judge, the hash of all its prompts, its models and what they said they are."""
-        models = sorted({self.plan.players[role] for role in self.plan.paid})
-        return JudgeCard(self.plan.judge, self._template, ", ".join(models), self._served, 0)
+        return JudgeCard(self.plan.judge, self._template, self.plan.models, self._served, 0)
 
     def cost(self, findings: Findings) -> Cost:
         """Count the calls of this process, each at its role's mean price in the ledger."""

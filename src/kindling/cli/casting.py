@@ -65,6 +65,11 @@ class CastPlan:
         """The roles that models play."""
         return tuple(role for role, player in self.players.items() if " @ " in player)
 
+    @property
+    def models(self) -> str:
+        """Every model that plays, as MODEL @ ENDPOINT, each once: how a certificate names them."""
+        return ", ".join(sorted({self.players[role] for role in self.paid}))
+
     def paid_by(self) -> dict[str, Any]:
         """Which sections and endpoints stand behind the paid roles, as far as they shape what is answered."""
         endpoints = {self.config.role(role).endpoint for role in self.paid}

@@ -18,10 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from kindling.agents.requests import measure
 from kindling.agents.retriever import corpus_file
 from kindling.cli import canaries as known
-from kindling.cli import casting, console, planning, training
+from kindling.cli import casting, certificates, console, planning, training
 from kindling.cli.training import Request
 from kindling.errors import ConfigError, UsageError
-from kindling.eval.certificate import fits, load_certificate
 from kindling.eval.labelled import read_labelled
 from kindling.records import Case, load
 from kindling.rl.firewall.settings import Limits
@@ -156,18 +155,14 @@ def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str
     lines.append(f"judge: {name}, prompt `{template or 'none'}`{f', model {model}' if model else ''}")
     if bench.shadow is not None:
         lines.append(f"shadow judge: {bench.shadow.judge}")
+    certificates.demand(name, rewarding.certificate, uncertified=rewarding.uncertified)
     if rewarding.certificate is None:
-        if not rewarding.uncertified:
-            raise ConfigError(
-                f"--judge {name}: no certificate; make one with kindling certify --judge {name} --out cert.json"
-                " and give it with --certificate, or add --uncertified"
-            )
         return "The judge that rewarded it was not certified.", tuple(lines)
-    certificate = load_certificate(rewarding.certificate)
+    certificate, reasons = certificates.held_against(
+        rewarding.certificate, name, template, model, uncertified=rewarding.uncertified, does="trains"
+    )
     lines.append(f"certificate: `{rewarding.certificate.name}`, made {certificate.created}")
-    if reasons := fits(certificate, name, template, model):
-        if not rewarding.uncertified:
-            raise ConfigError(f"{rewarding.certificate}: {'; '.join(reasons)}; --uncertified trains all the same")
+    if reasons:
         lines += [f"certificate: {reason}" for reason in reasons]
         return "The certificate of the judge that rewarded it does not hold.", tuple(lines)
     return None, tuple(lines)
@@ -177,8 +172,7 @@ async def _identity(plan: casting.CastPlan) -> tuple[str, str, str]:
     """The judge as its certificate names it: name, template, models."""
     with tempfile.TemporaryDirectory() as scratch:
         async with casting.open_cast(plan, Path(scratch) / "ledger.sqlite") as company:
-            models = sorted({plan.players[role] for role in plan.paid})
-            return plan.judge, company.judge.template, ", ".join(models)
+            return plan.judge, company.judge.template, plan.models
 
 
 def _defining(request: Request, rewarding: Rewarding, rows: data.Data, bench: Bench) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kindling.agents.requests import measure
-from kindling.cli import casting, console
+from kindling.cli import casting, certificates, console
 from kindling.config import Config
 from kindling.errors import ConfigError, InputError
-from kindling.eval.certificate import fits, load_certificate
 from kindling.records import Case
 from kindling.rl.rewards.judging import CachedJudge
 from kindling.rl.serving.app import Limits, Service, is_loopback, listening
@@ -46,11 +45,7 @@ class Request:
 def carry_out(request: Request, *, as_json: bool = False) -> int:
     """Serve until told to stop; returns the exit status."""
     token = _token(request)
-    if request.certificate is None and not request.uncertified:
-        raise ConfigError(
-            f"--judge {request.judge}: no certificate; make one with kindling certify --judge {request.judge} --out"
-            " cert.json and give it with --certificate, or add --uncertified"
-        )
+    certificates.demand(request.judge, request.certificate, uncertified=request.uncertified)
     if not request.ledger.parent.is_dir():
         raise InputError(f"{request.ledger.parent}: no such folder; --ledger names a file in one that is there")
     plan = casting.plan_cast(request.config, request.judge, seed=request.seed)
@@ -99,14 +94,12 @@ async def _serve(request: Request, plan: casting.CastPlan, token: str | None, *,
 
 def _card(request: Request, plan: casting.CastPlan, template: str) -> dict[str, Any]:
     """Who judges and whether that is certified, for `/health`. Raises `ConfigError` if it must be and is not."""
-    model = ", ".join(sorted({plan.players[role] for role in plan.paid}))
-    who = {"judge": plan.judge, "template": template, "model": model}
+    who = {"judge": plan.judge, "template": template, "model": plan.models}
     if request.certificate is None:
         return who | {"certificate": {"state": "none"}}
-    certificate = load_certificate(request.certificate)
-    reasons = fits(certificate, plan.judge, template, model)
-    if reasons and not request.uncertified:
-        raise ConfigError(f"{request.certificate}: {'; '.join(reasons)}; --uncertified serves all the same")
+    certificate, reasons = certificates.held_against(
+        request.certificate, **who, uncertified=request.uncertified, does="serves"
+    )
     state = "does not hold" if reasons else "holds"
     about = {"file": request.certificate.name, "made": certificate.created, "reasons": reasons}
     return who | {"certificate": {"state": state, **about}}

@@ -15,22 +15,13 @@ from kindling.rl.policy.generator import PolicyGenerator
 from kindling.rl.policy.sampling import Sampler, Sampling
 
 # the libraries' own deprecations are not ours to mend
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("offline")]
 
 SMALL = Shape(hidden=32, layers=2, heads=2, key_value_heads=1, feed_forward=64, entries=400)
 BRIEF = Schedule(epochs=2, batch=8)
 SUBJECTS = ("山", "海", "风", "雨", "雪", "月", "花", "茶")
 PAIRS = [(f"写{one}和{other}", f"{one}在左，{other}在右。") for one in SUBJECTS for other in SUBJECTS]
 QUERIES = ("写山和海", "写一首很长很长的关于风雨的诗，不要题目", "茶", "write about the sea", "写雪\n和月")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline(tmp_path_factory):
-    """No model hub, no cache outside the tests' folder; set before the libraries are imported, which read it then."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        yield
 
 
 @pytest.fixture(scope="module")

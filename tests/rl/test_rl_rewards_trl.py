@@ -31,26 +31,7 @@ SETTINGS = {
 }  # fmt: skip
 
 # the libraries' own deprecations are not ours to mend
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline(tmp_path_factory):
-    """No model hub, no cache outside the tests' folder; set before the libraries are imported, which read it then."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """The folder of a random chat model."""
-    from tests.real_vllm.tiny_model import make
-
-    folder = tmp_path_factory.mktemp("tiny")
-    make(folder)
-    return folder
+pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("offline")]
 
 
 class Hashing:
@@ -90,13 +71,13 @@ def opened(judge):
     return OPEN[-1]
 
 
-def trainer_of(tiny, reward, out, kind=None, callbacks=(), **changed):
+def trainer_of(tiny_model, reward, out, kind=None, callbacks=(), **changed):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     rows = [{"prompt": [{"role": "user", "content": query}]} for query in QUERIES]
     return (kind or GRPOTrainer)(
-        model=str(tiny),
+        model=str(tiny_model),
         reward_funcs=reward,
         args=GRPOConfig(output_dir=str(out), **(SETTINGS | changed)),
         train_dataset=Dataset.from_list(rows),
@@ -111,7 +92,7 @@ def weights(trainer):
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
-def test_the_update_with_failed_rows_is_the_update_without_them(tiny, tmp_path, scale):
+def test_the_update_with_failed_rows_is_the_update_without_them(tiny_model, tmp_path, scale):
     """Same seed, same completions: once with a judge that fails on a fifth of them, once with those rows taken out.
 
     They are taken out by hand: advantages from the other rows' rewards alone, and no token of theirs in the loss.
@@ -136,13 +117,13 @@ def test_the_update_with_failed_rows_is_the_update_without_them(tiny, tmp_path, 
             return output
 
     failing = reward_of(Hashing())
-    with_failures = trainer_of(tiny, failing, tmp_path / "a", scale_rewards=scale)
+    with_failures = trainer_of(tiny_model, failing, tmp_path / "a", scale_rewards=scale)
     before = weights(with_failures)
     with_failures.train()
     (batch,) = failing.drain()
     assert 0.05 < sum(row.reward is None for row in batch.rows) / len(batch.rows) < 0.5
     whole = reward_of(Hashing(failing=False))
-    without = trainer_of(tiny, whole, tmp_path / "b", WithoutFailedRows, scale_rewards=scale)
+    without = trainer_of(tiny_model, whole, tmp_path / "b", WithoutFailedRows, scale_rewards=scale)
     without.train()
     assert [row.response for row in whole.drain()[0].rows] == [row.response for row in batch.rows]
     moved = (weights(without) - before).abs().max()
@@ -150,12 +131,12 @@ def test_the_update_with_failed_rows_is_the_update_without_them(tiny, tmp_path, 
     assert (weights(with_failures) - weights(without)).abs().max() < 1e-3 * moved
 
 
-def test_a_batch_without_any_score_moves_nothing_and_trl_logs_our_terms(tiny, tmp_path):
+def test_a_batch_without_any_score_moves_nothing_and_trl_logs_our_terms(tiny_model, tmp_path):
     class Failing(Hashing):
         async def judge(self, case, critiques=()):
             return Verdict.none("down", self.name)
 
-    trainer = trainer_of(tiny, reward_of(Failing()), tmp_path / "a")
+    trainer = trainer_of(tiny_model, reward_of(Failing()), tmp_path / "a")
     before = weights(trainer)
     trainer.train()
     assert (weights(trainer) == before).all()
@@ -172,7 +153,7 @@ def closing():
         OPEN.pop().close()
 
 
-def firewalled(tiny, out, judge, limits=None, canaries=True, **changed):
+def firewalled(tiny_model, out, judge, limits=None, canaries=True, **changed):
     """A trainer with everything around it: canaries, shadow, firewall."""
     from kindling.rl.firewall.callback import FirewallCallback
 
@@ -182,15 +163,15 @@ def firewalled(tiny, out, judge, limits=None, canaries=True, **changed):
     reward = Reward([Weighted(JudgeScore(cached))], [], Case, watches=[*watches.values()])
     firewall = Firewall(limits or Limits(canaries={"good": 0.0, "bad": 0.0}))
     callback = FirewallCallback(firewall, reward, out / "firewall", **watches)
-    return trainer_of(tiny, reward, out, callbacks=[callback], **changed), callback, reward
+    return trainer_of(tiny_model, reward, out, callbacks=[callback], **changed), callback, reward
 
 
 def logged(out):
     return [orjson.loads(line) for line in (out / "firewall/firewall.jsonl").read_bytes().splitlines()]
 
 
-def test_a_spent_budget_stops_the_run_with_a_checkpoint_and_its_line(tiny, tmp_path):
-    trainer, callback, _ = firewalled(tiny, tmp_path, Hashing(most=60), max_steps=10)
+def test_a_spent_budget_stops_the_run_with_a_checkpoint_and_its_line(tiny_model, tmp_path):
+    trainer, callback, _ = firewalled(tiny_model, tmp_path, Hashing(most=60), max_steps=10)
     trainer.train()
     assert trainer.state.global_step < 10
     breach = orjson.loads((tmp_path / "firewall/breach.json").read_bytes())
@@ -199,20 +180,22 @@ def test_a_spent_budget_stops_the_run_with_a_checkpoint_and_its_line(tiny, tmp_p
     assert (tmp_path / f"checkpoint-{trainer.state.global_step}/model.safetensors").is_file()
 
 
-def test_a_judge_that_takes_bad_for_good_is_stopped_by_its_canaries(tiny, tmp_path):
+def test_a_judge_that_takes_bad_for_good_is_stopped_by_its_canaries(tiny_model, tmp_path):
     class Kind(Hashing):
         async def judge(self, case, critiques=()):
             return Verdict.of(0.2 if case.response.startswith("bad") else score(case.response), "", self.name)
 
-    trainer, callback, _ = firewalled(tiny, tmp_path, Kind(), Limits(canaries={"good": 0.0, "bad": 0.9}), max_steps=20)
+    trainer, callback, _ = firewalled(
+        tiny_model, tmp_path, Kind(), Limits(canaries={"good": 0.0, "bad": 0.9}), max_steps=20
+    )
     trainer.train()
     assert callback.breach.measure == "canaries/bad"
     assert trainer.state.global_step == callback.breach.step + 1 < 10
 
 
-def test_canaries_are_judged_and_never_trained_on_and_every_step_is_logged(tiny, tmp_path):
+def test_canaries_are_judged_and_never_trained_on_and_every_step_is_logged(tiny_model, tmp_path):
     judge = Hashing()
-    trainer, callback, reward = firewalled(tiny, tmp_path, judge, max_steps=4, eval_strategy="no")
+    trainer, callback, reward = firewalled(tiny_model, tmp_path, judge, max_steps=4, eval_strategy="no")
     kept = []
     reward._sink = kept.append
     trainer.train()
@@ -230,21 +213,21 @@ def test_canaries_are_judged_and_never_trained_on_and_every_step_is_logged(tiny,
     assert len(callback._firewall.memory.shadow_first) == 2
 
 
-def test_a_resumed_run_reads_its_memory_and_logs_each_step_once(tiny, tmp_path):
+def test_a_resumed_run_reads_its_memory_and_logs_each_step_once(tiny_model, tmp_path):
     changed = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2}
-    first, _, _ = firewalled(tiny, tmp_path, Hashing(), **changed)
+    first, _, _ = firewalled(tiny_model, tmp_path, Hashing(), **changed)
     first.train()
-    again, callback, _ = firewalled(tiny, tmp_path, Hashing(), **changed)
+    again, callback, _ = firewalled(tiny_model, tmp_path, Hashing(), **changed)
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert [step["step"] for step in logged(tmp_path)] == [0, 1, 2, 3]
     assert [report.step for report in callback._firewall.memory.reference] == [0, 1, 2, 3]
     (tmp_path / "checkpoint-2/firewall.json").unlink()
-    lost, _, _ = firewalled(tiny, tmp_path, Hashing(), **changed)
+    lost, _, _ = firewalled(tiny_model, tmp_path, Hashing(), **changed)
     with pytest.raises(ConfigError, match="nothing to compare with"):
         lost.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
 
 
-def test_a_trainer_that_does_not_log_every_step_is_refused(tiny, tmp_path):
-    trainer, _, _ = firewalled(tiny, tmp_path, Hashing(), logging_steps=5)
+def test_a_trainer_that_does_not_log_every_step_is_refused(tiny_model, tmp_path):
+    trainer, _, _ = firewalled(tiny_model, tmp_path, Hashing(), logging_steps=5)
     with pytest.raises(ConfigError, match="logging_steps 1"):
         trainer.train()

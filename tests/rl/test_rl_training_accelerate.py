@@ -10,14 +10,13 @@ import pytest
 import yaml
 
 from kindling.tables import read_rows
-from tests.rl.training import (  # noqa: F401
+from tests.rl.training import (
     ONE_THREAD,
     QUERIES,
     fork_with_trainers,
     kindling,
     metrics,
     sft_file,
-    tiny_model,
 )
 
 # the libraries' own deprecations are not ours to mend
@@ -46,7 +45,7 @@ def launch(folder, *arguments):
     return done.returncode, done.stdout
 
 
-def test_two_processes_have_the_loss_curve_of_one_with_the_same_batch(tiny_model, tmp_path):  # noqa: F811
+def test_two_processes_have_the_loss_curve_of_one_with_the_same_batch(tiny_model, tmp_path):
     file = sft_file(tmp_path)
     small = [f"--set=train.{one}" for one in ("batch=8", "epochs=2", "learning_rate=3e-3", "micro_batch=4")]
     command = ("train", "sft", "--data", file, "--model", tiny_model, "--full", *small)
@@ -62,7 +61,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_batch(tiny_model
     assert said.count("of 6 steps") == 1, "only the first process speaks"
 
 
-def test_grpo_in_two_processes_judges_every_completion_once_and_ends_as_one(tiny_model, tmp_path):  # noqa: F811
+def test_grpo_in_two_processes_judges_every_completion_once_and_ends_as_one(tiny_model, tmp_path):
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES), encoding="utf-8")
     small = [
         f"--set=train.{one}" for one in ("prompts=2", "group=4", "completion_tokens=8", "max_steps=2", "save_every=5")

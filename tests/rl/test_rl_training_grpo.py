@@ -7,7 +7,7 @@ import pytest
 
 from kindling.tables import read_rows
 from tests.cli.running import project, serve
-from tests.rl.training import QUERIES, fork_with_trainers, kill_after, kindling, metrics, tiny_model, weights  # noqa: F401
+from tests.rl.training import QUERIES, fork_with_trainers, kill_after, kindling, metrics, weights
 
 # the libraries' own deprecations are not ours to mend
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
@@ -26,7 +26,7 @@ def _forks():
 
 
 @pytest.fixture
-def command(tiny_model, tmp_path):  # noqa: F811
+def command(tiny_model, tmp_path):
     """The command but for its --out: a paid judge, which nobody certified, and the embedded one as its shadow."""
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES), encoding="utf-8")
     common = ("train", "grpo", "--data", "queries.txt", "--model", tiny_model, "--judge", "llm", "--uncertified")

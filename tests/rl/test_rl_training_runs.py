@@ -5,14 +5,13 @@ import json
 import orjson
 import pytest
 
-from tests.rl.training import (  # noqa: F401
+from tests.rl.training import (
     fork_with_trainers,
     kill_after,
     kindling,
     metrics,
     pair_file,
     sft_file,
-    tiny_model,
     weights,
 )
 
@@ -27,7 +26,7 @@ def _forks():
     fork_with_trainers()
 
 
-def test_sft_learns_says_so_in_json_and_leaves_a_whole_folder(tiny_model, tmp_path):  # noqa: F811
+def test_sft_learns_says_so_in_json_and_leaves_a_whole_folder(tiny_model, tmp_path):
     file = sft_file(tmp_path)
     done = kindling(tmp_path, "train", "sft", "--data", file, "--model", tiny_model, "--out", "run", *SFT, "--json")
     assert done.status == 0, done.err
@@ -47,7 +46,7 @@ def test_sft_learns_says_so_in_json_and_leaves_a_whole_folder(tiny_model, tmp_pa
     assert AutoTokenizer.from_pretrained(model).chat_template
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tiny_model, tmp_path):  # noqa: F811
+def test_a_killed_run_resumes_to_the_same_weights(tiny_model, tmp_path):
     file = sft_file(tmp_path)
     command = ("train", "sft", "--data", file, "--model", tiny_model, *SFT, "--set", "train.save_every=6")
     assert kindling(tmp_path, *command, "--out", "whole").status == 0
@@ -63,7 +62,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_model, tmp_path):  # noqa
     assert not (tmp_path / "cut/trainer/checkpoint-99").exists()
 
 
-def test_an_adapter_and_the_model_it_is_merged_into_say_the_same(tiny_model, tmp_path):  # noqa: F811
+def test_an_adapter_and_the_model_it_is_merged_into_say_the_same(tiny_model, tmp_path):
     from kindling.rl.training.scoring import Scorer
 
     file = pair_file(tmp_path)
@@ -94,7 +93,7 @@ def test_an_adapter_and_the_model_it_is_merged_into_say_the_same(tiny_model, tmp
         ("rm", ("--model", "nobody/nothing"), "nobody/nothing"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line_and_leaves_no_folder(stage, more, says, tiny_model, tmp_path):  # noqa: F811
+def test_what_cannot_be_trained_is_one_line_and_leaves_no_folder(stage, more, says, tiny_model, tmp_path):
     file = (pair_file if stage == "rm" else sft_file)(tmp_path)
     done = kindling(tmp_path, "train", stage, "--data", file, "--model", tiny_model, "--out", "run", *more)
     assert done.status == 2, done.err

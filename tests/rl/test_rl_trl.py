@@ -16,16 +16,7 @@ ON_CPU = {"use_cpu": True, "bf16": False, "max_steps": 2, "logging_steps": 1, "p
 QUIET = {"report_to": "none", "save_strategy": "no", "disable_tqdm": True, "gradient_checkpointing": False}
 
 # the libraries' own deprecations are not ours to mend
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def offline(tmp_path_factory):
-    """No model hub, no cache outside the tests' folder; set before the libraries are imported, which read it then."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
-        yield
+pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("offline")]
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +30,10 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """The folder of a random chat model."""
-    from tests.real_vllm.tiny_model import make
-
-    folder = tmp_path_factory.mktemp("tiny")
-    make(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny):
+def tokenizer(tiny_model):
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(tiny)
+    return AutoTokenizer.from_pretrained(tiny_model)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +95,12 @@ def test_pairs_unpair_into_good_and_bad_texts(data):
     assert sum(rows["label"]) == len(data["pairs"])
 
 
-def trainer(kind, tiny, dataset, out):
+def trainer(kind, tiny_model, dataset, out):
     """A trainer of TRL on `dataset`, with nothing set but what a small CPU needs."""
     import trl
 
     config = getattr(trl, f"{kind}Config")(output_dir=str(out), **ON_CPU, **QUIET)
-    return getattr(trl, f"{kind}Trainer")(model=str(tiny), args=config, train_dataset=dataset)
+    return getattr(trl, f"{kind}Trainer")(model=str(tiny_model), args=config, train_dataset=dataset)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +112,11 @@ def trainer(kind, tiny, dataset, out):
     ],
 )
 def test_a_trainer_takes_every_row_and_learns_the_same_with_and_without_provenance(
-    kind, name, columns, data, tiny, tokenizer, tmp_path
+    kind, name, columns, data, tiny_model, tokenizer, tmp_path
 ):
     losses = []
     for dataset in (data[name], data[name].select_columns(columns)):
-        training = trainer(kind, tiny, dataset, tmp_path)
+        training = trainer(kind, tiny_model, dataset, tmp_path)
         assert len(training.train_dataset) == len(data[name]), "rows were filtered away"
         first = training.train_dataset[0]
         seen = tokenizer.decode(first["input_ids"] if kind == "SFT" else first["chosen_ids"])

@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 
 import orjson
-import pytest
 
 from kindling.tables import write_jsonl
 from tests.cli.running import Done, Started
@@ -74,13 +73,3 @@ def kill_after(folder: Path, checkpoint: int, run: str, *arguments: object) -> N
     started.send(9)
     assert started.finish().status == -9
     assert not (folder / run / "model").exists(), "killed too late"
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a random chat model of 0.4 M parameters."""
-    from tests.real_vllm.tiny_model import make
-
-    folder = tmp_path_factory.mktemp("tiny")
-    make(folder)
-    return folder

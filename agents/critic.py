@@ -7,7 +7,7 @@ from kindling.records import Case, Critique, Point, Side
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import Prompt
+    from kindling.prompts.taskpack import Prompt
 
 
 class Critic(Protocol):

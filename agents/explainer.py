@@ -9,7 +9,7 @@ from kindling.records import Case, Label, Verdict
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 
 class Explainer(Protocol):

@@ -14,7 +14,7 @@ from kindling.records import Query
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 
 class Forger(Protocol):

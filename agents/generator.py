@@ -12,7 +12,7 @@ from kindling.records import Candidate, Example, Query
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import Prompt
+    from kindling.prompts.taskpack import Prompt
 
 
 class Generator(Protocol):

@@ -29,7 +29,7 @@ from kindling.records import Case, Critique, Label, Point, Side, Verdict
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import Prompt
+    from kindling.prompts.taskpack import Prompt
 
 
 class Judge(Protocol):

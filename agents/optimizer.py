@@ -21,7 +21,7 @@ from kindling.prompts.rules import PRINCIPLES, TACTICS, unnumbered
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 
 class Optimizer(Protocol):

@@ -14,7 +14,7 @@ from kindling.records import Case, Critique, Label, Verdict
 
 if TYPE_CHECKING:
     from kindling.agents.models import ChatModel
-    from kindling.prompts.library import Prompt
+    from kindling.prompts.taskpack import Prompt
 
 
 class Reflector(Protocol):

@@ -30,7 +30,7 @@ from kindling.records import Example, Query, request_key
 from kindling.tables import read_rows
 
 if TYPE_CHECKING:
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 Vectors = NDArray[np.float32]
 Encode = Callable[[list[str]], Vectors]

@@ -22,7 +22,7 @@ from kindling.agents.embedded.weights import save_weights
 from kindling.agents.requests import measure
 from kindling.eval.baselines import length_matched
 from kindling.eval.labelled import read_labelled
-from kindling.prompts.library import TaskPack, load_pack
+from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.records import Case, LabelledCase
 from kindling.tables import read_rows
 

@@ -20,7 +20,7 @@ from kindling.agents.requests import measure
 from kindling.agents.retriever import load_examples
 from kindling.cli import casting
 from kindling.config import load_config
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case
 from kindling.rl.firewall.canaries import Canary, CanaryWatch
 from kindling.rl.rewards.judging import CachedJudge

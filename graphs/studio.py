@@ -11,7 +11,7 @@ from kindling.agents.retriever import open_retriever
 from kindling.config import Config, load_config
 from kindling.graphs import debate as debate_graph
 from kindling.graphs import rejection_sampling as sampling_graph
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 
 
 def debate() -> debate_graph.DebateGraph:

@@ -10,13 +10,13 @@ rendering              with sample values, if all else is well: what only shows 
 
 from typing import TYPE_CHECKING
 
-from kindling.prompts.library import Prompt
 from kindling.prompts.roles import ROLES
 from kindling.prompts.rules import kind
 from kindling.prompts.sources import Defect, Finding
+from kindling.prompts.taskpack import Prompt
 
 if TYPE_CHECKING:
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 
 def check_role(pack: "TaskPack", role: str) -> list[Finding]:

@@ -15,7 +15,7 @@ from kindling.agents.embedded.writer import Writer
 from kindling.agents.retriever import Retriever
 
 if TYPE_CHECKING:
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 LEXICON = "lexicon.toml"
 WEIGHTS = "judge.toml"

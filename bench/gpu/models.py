@@ -15,7 +15,7 @@ import orjson
 
 from bench.gpu.shapes import SHAPES
 from kindling.config import Config
-from kindling.prompts.library import TaskPack, load_pack
+from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.rl.policy.tokenizer import CHAT_TEMPLATE, END, ENTRIES, STOP, make_tokenizer
 from kindling.rl.training.plan import Shape
 from kindling.tables import read_rows

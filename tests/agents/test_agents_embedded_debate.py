@@ -5,7 +5,7 @@ import pytest
 from kindling.agents.embedded.cast import embedded_cast
 from kindling.agents.embedded.debate import EmbeddedJudge
 from kindling.agents.retriever import LexicalRetriever
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Critique, Point, Query, Verdict
 
 GOOD = [

@@ -13,8 +13,8 @@ from kindling.agents.embedded.grammar import load_grammar
 from kindling.agents.requests import measure
 from kindling.errors import InputError
 from kindling.eval.labelled import read_labelled
-from kindling.prompts.library import TaskPack, load_pack
 from kindling.prompts.rules import PRINCIPLES, is_plain, text_of
+from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.records import Case
 
 PACK = load_pack("greetings")

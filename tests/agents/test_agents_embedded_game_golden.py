@@ -15,7 +15,7 @@ from kindling.eval.labelled import read_labelled
 from kindling.eval.splits import groups, split
 from kindling.game import Standing
 from kindling.graphs.refinement import Material, Settings, build, play
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case
 
 PACK = load_pack("greetings")

@@ -15,8 +15,8 @@ from kindling.agents.requests import measure
 from kindling.agents.retriever import LexicalRetriever
 from kindling.errors import CallError
 from kindling.game import Forgery, Lesson
-from kindling.prompts.library import load_pack
 from kindling.prompts.rules import MAX_RULES, is_plain
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Query, Verdict
 
 PACK = load_pack("greetings")
@@ -108,7 +108,7 @@ def test_the_same_forgeries_in_every_process():
     code = f"""
 import asyncio
 from kindling.agents.embedded.game import embedded_players
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Query
 pack = load_pack("greetings")
 forger = embedded_players(pack, 3).forger

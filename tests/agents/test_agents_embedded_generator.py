@@ -11,7 +11,7 @@ from kindling.agents.embedded.cast import embedded_cast
 from kindling.agents.embedded.writer import Scene, Writer
 from kindling.agents.requests import measure
 from kindling.agents.retriever import LexicalRetriever
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Query
 
 SHORT = ["生日", "开业", "乔迁", "新婚", "中秋", "早安", "高考", "退休", "康复", "晚安"]
@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_bytes_in_every_process(hash_seed):
 import asyncio, hashlib
 from kindling.agents.embedded.cast import embedded_cast
 from kindling.agents.retriever import LexicalRetriever
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Query
 cast = embedded_cast(load_pack("greetings"), LexicalRetriever([]), 7)
 async def main():

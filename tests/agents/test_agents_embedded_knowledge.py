@@ -6,7 +6,7 @@ from kindling.agents.embedded.cast import embedded_examiner
 from kindling.agents.embedded.examiner import seen
 from kindling.agents.embedded.lexicon import load_lexicon
 from kindling.errors import InputError
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case
 
 PACK = load_pack("greetings")

@@ -11,7 +11,7 @@ from kindling.agents.embedded.reading import read
 from kindling.agents.requests import measure
 from kindling.agents.retriever import LexicalRetriever
 from kindling.errors import ConfigError, InputError
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Query
 
 SHIPPED = Path(__file__).parents[2] / "prompts" / "greetings"

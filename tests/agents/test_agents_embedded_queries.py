@@ -4,7 +4,7 @@ import pytest
 
 from kindling.agents.embedded.queries import QueryWriter
 from kindling.errors import InputError
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import request_key
 
 FILE = """

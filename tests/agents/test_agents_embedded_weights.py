@@ -8,7 +8,7 @@ from kindling.agents.embedded.examiner import Examiner
 from kindling.agents.embedded.fitting import RANGE, fit, stock_cases, swaps
 from kindling.agents.embedded.weights import Weights, lexicon_weights, load_weights, save_weights
 from kindling.errors import InputError
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, LabelledCase
 
 PACK = load_pack("greetings")

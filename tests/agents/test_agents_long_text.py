@@ -4,7 +4,7 @@ import pytest
 
 from kindling.agents.judge import LLMJudge
 from kindling.agents.reflector import LLMReflector
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Verdict
 
 CASE = Case("给老师的话", "长" * 20_001)

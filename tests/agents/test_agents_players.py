@@ -13,8 +13,8 @@ from kindling.agents.optimizer import LLMOptimizer, LLMTactician
 from kindling.config import Budget as Limits
 from kindling.errors import BudgetSpent, CallError, ConfigError, InputError, Unscored
 from kindling.game import Forgery, Lesson, Rewrite
-from kindling.prompts.library import load_pack
 from kindling.prompts.roles import MAX_TEXT
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Fact, Query, Verdict
 from tests.prompts.packs import outside
 from tests.scripted_models import Play, scripted_models

@@ -4,7 +4,7 @@ import asyncio
 
 from kindling.cli.bases import TEXTS, embedded_texts
 from kindling.config import load_config
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import request_key
 from kindling.tables import read_rows
 

@@ -9,7 +9,7 @@ import pytest
 
 from kindling.cli import main
 from kindling.config import ROLES, Config, load_config
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from kindling.cli import main
-from kindling.prompts.library import load_pack
 from kindling.prompts.roles import ROLES as SPECS
 from kindling.prompts.sandbox import FILTERS, TESTS
+from kindling.prompts.taskpack import load_pack
 
 PRINCIPLED = ["judge", "reflector", "explainer", "optimizer"]
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from kindling.game import Standing
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.records import load
 from tests.cli import gaming
 from tests.cli.running import MODELS, Started, project, rows_of, serve

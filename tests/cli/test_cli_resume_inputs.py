@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.tables import write_jsonl
 from tests.cli.running import queries
 

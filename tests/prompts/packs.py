@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from kindling.prompts.check import check_pack
-from kindling.prompts.library import TaskPack, load_pack
+from kindling.prompts.taskpack import TaskPack, load_pack
 
 
 def lesson(mark: str) -> dict[str, str]:

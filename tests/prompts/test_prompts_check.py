@@ -4,7 +4,7 @@ import pytest
 
 from kindling.errors import TemplateError
 from kindling.prompts.check import check_role
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from tests.prompts.packs import SNIPPET_LINE, USER, Project
 
 PRINCIPLES = [f"原则{number}，各不相同。" for number in "一二三四五六七八九十"]

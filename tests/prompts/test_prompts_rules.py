@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from kindling.errors import InputError, TemplateError
 from kindling.prompts.check import check_pack
-from kindling.prompts.library import load_pack
 from kindling.prompts.roles import ROLES
 from kindling.prompts.rules import MAX_RULES, PRINCIPLES, TACTICS, is_plain, kind, text_of
+from kindling.prompts.taskpack import load_pack
 from tests.prompts.packs import READERS, Project, outside, values
 
 ODD = [

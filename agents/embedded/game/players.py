@@ -17,7 +17,7 @@ from kindling.agents.players import Players
 from kindling.game import Rules
 
 if TYPE_CHECKING:
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 SCRIPT = "game.toml"
 

@@ -31,8 +31,8 @@ def adopt(
     """
     from kindling.config import FILE, load_config
     from kindling.errors import ConfigError, InputError
-    from kindling.prompts.library import load_pack
     from kindling.prompts.rules import PRINCIPLES, TACTICS
+    from kindling.prompts.taskpack import load_pack
 
     file = config or Path(FILE)
     if not file.is_file():

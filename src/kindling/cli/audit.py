@@ -67,7 +67,7 @@ def _task(config: "Config") -> tuple["Facts", "TopicOf | None"]:
     from kindling.agents.embedded.lexicon import load_lexicon
     from kindling.agents.embedded.reading import read
     from kindling.agents.requests import measure
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
 
     pack = load_pack(config.project.task, config.prompts_dir / config.project.task)
     brief = pack.settings.brief_chars

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kindling.agents.models import ChatModel, Models
     from kindling.agents.reflector import Reflector
     from kindling.agents.retriever import Retriever
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 JUDGES = ("debate", "llm", "embedded", "lexical:PATH")
 DEBATERS = ("positive", "negative", "judge", "reflector")
@@ -130,7 +130,7 @@ def plan_cast(config: Config, judge: str, source: str | None = None, *, seed: in
     Raises `ConfigError` for an unknown judge or source, a role without an endpoint where one is asked for, or a key
     that is not in the environment.
     """
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
 
     if learned_from(judge):
         _learned(judge)

@@ -19,7 +19,7 @@ from kindling.eval.certificate import FORMAT, Certificate, DataCard, lines, save
 from kindling.eval.certification import Exam, certify
 from kindling.eval.hard_negatives import HardNegative, read_hard_negatives
 from kindling.eval.labelled import read_labelled
-from kindling.prompts.library import TaskPack, load_pack
+from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.records import Case, LabelledCase
 from kindling.runs import versions
 from kindling.tables import check_new_file, sha256

@@ -49,7 +49,7 @@ def _curate(folder: Path, task: str, seed: int) -> int:
     from kindling.cli.console import note
     from kindling.cli.curation import Request, carry_out
     from kindling.config import Config, Project
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
 
     config = Config(project=Project(task=task))
     queries = folder / "queries.txt"

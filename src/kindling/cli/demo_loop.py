@@ -20,7 +20,7 @@ from pathlib import Path
 
 from kindling.cli import console
 from kindling.errors import ConfigError, UsageError
-from kindling.prompts.library import load_pack
+from kindling.prompts.taskpack import load_pack
 from kindling.tables import read_rows
 
 QUERIES = 600

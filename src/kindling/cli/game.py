@@ -67,7 +67,7 @@ def inputs(plan: casting.CastPlan, start: "Standing") -> dict[str, dict[str, str
     Raises `UsageError` for whatever of it nobody could play with.
     """
     from kindling.agents.embedded.game import SCRIPT, embedded_judge_for, embedded_players
-    from kindling.prompts.library import DATA
+    from kindling.prompts.taskpack import DATA
 
     pack = plan.pack
     rules = {PRINCIPLES: text_of(start.first_principles), TACTICS: text_of(start.first_tactics)}

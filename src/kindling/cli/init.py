@@ -110,8 +110,8 @@ def init(
 
     from kindling.config import FILE
     from kindling.errors import RunFolderError
-    from kindling.prompts.library import load_pack
     from kindling.prompts.rules import PRINCIPLES, TACTICS, kind
+    from kindling.prompts.taskpack import load_pack
 
     pack = load_pack(task)
     try:

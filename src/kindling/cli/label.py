@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kindling.eval.labelling.export import Export
     from kindling.eval.labelling.reliability import Reliability
     from kindling.eval.labelling.session import Session
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 
 class Rubric(StrEnum):
@@ -70,7 +70,7 @@ def label(
     if annotator is None:
         raise UsageError("who labels? add --annotator NAME (or --agreement, or --export FILE)")
     from kindling.config import load_config
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
 
     settings = load_config(config, options.overrides(set_))
     pack = load_pack(settings.project.task, settings.prompts_dir / settings.project.task)

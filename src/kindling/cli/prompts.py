@@ -8,7 +8,7 @@ import typer
 from kindling.cli import options
 
 if TYPE_CHECKING:
-    from kindling.prompts.library import TaskPack
+    from kindling.prompts.taskpack import TaskPack
 
 app = typer.Typer(help="Look at, try out, check and compare prompt templates.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ FileName = Annotated[str, typer.Argument(help="A role, or a list of rules: princ
 
 def _pack(task: str | None, config: Path | None) -> "TaskPack":
     from kindling.config import load_config
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
 
     loaded = load_config(config)
     name = task or loaded.project.task

@@ -30,9 +30,9 @@ from kindling.game import Decision, Evidence, Rules, Standing
 from kindling.graphs.engine import stop_on_interrupt
 from kindling.graphs.intake import take_in
 from kindling.graphs.refinement import Material, Settings, Stopped, build, judge_all, play
-from kindling.prompts.library import TaskPack
 from kindling.prompts.rules import PRINCIPLES, TACTICS
 from kindling.prompts.sources import read
+from kindling.prompts.taskpack import TaskPack
 from kindling.records import LabelledCase, load, text_id
 from kindling.runs import RunFolder, open_run, peak_memory_mb, versions
 from kindling.tables import read_rows, sha256

@@ -196,7 +196,7 @@ def _parts(
     request: Request, rewarding: Rewarding, bench: Bench, model: str, queries: Sequence[str]
 ) -> Iterator["Parts"]:
     """The reward with its terms and watches, and the firewall; judges that were opened are closed afterwards."""
-    from kindling.prompts.library import load_pack
+    from kindling.prompts.taskpack import load_pack
     from kindling.rl.firewall import baseline
     from kindling.rl.firewall.callback import FirewallCallback
     from kindling.rl.firewall.canaries import CanaryWatch

@@ -11,8 +11,8 @@ import pytest
 from kindling.errors import InputError, KindlingError, TemplateError, Unscored
 from kindling.game import Lesson
 from kindling.prompts.check import check_pack
-from kindling.prompts.library import load_pack
 from kindling.prompts.roles import MAX_TEXT, ROLES
+from kindling.prompts.taskpack import load_pack
 from kindling.records import Example, Fact, Point
 from tests.prompts.packs import NAMES, READERS, SECRET, USER, VALUES, Project, outside, values
 
@@ -138,7 +138,7 @@ def test_a_text_too_long_for_a_prompt_leaves_the_case_unscored(shipped):
 
 def test_rendering_is_the_same_in_every_process():
     code = (
-        "from kindling.prompts.library import load_pack\nfrom kindling.prompts.samples import sample\n"
+        "from kindling.prompts.taskpack import load_pack\nfrom kindling.prompts.samples import sample\n"
         "pack = load_pack('greetings')\n"
         "for role in pack.roles(): print(pack.prompt(role).hash, pack.prompt(role).render(**sample(role)[0]))"
     )

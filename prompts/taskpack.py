@@ -1,4 +1,4 @@
-"""The library: task packs, their templates and how they become messages.
+"""Task packs: their templates, and how these become messages.
 
 A *task pack* is a folder of templates and data. Every file is looked for in the user's project folder first and among
 the shipped ones second, file by file, includes too: whoever edits one template keeps the rest.

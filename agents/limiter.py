@@ -4,12 +4,14 @@
     Lane   a model behind a gate: its limit, between 1 and the cap
 
 The limit doubles a round until the first sign of congestion (slow start), then grows by one a round (additive
-increase). Each 429, 503 or time-out takes one half off it, so a round in which a share p is refused costs p/2 of the
-limit (multiplicative decrease by the share, as in DCTCP, RFC 8257): an endpoint that refuses everything halves it
-every round, while a few stray faults do not throttle a healthy one. Latency slows the growth before errors come: with
+increase). A caller that waits for a whole batch can say beforehand how many calls that makes (`Lane.expect`): as long
+as the endpoint has said nothing else, the lane is so wide from the start, since a batch that is sent in parts only ends
+later. Each 429, 503 or time-out takes one half off the limit, so a round in which a share p is refused costs p/2 of it
+(multiplicative decrease by the share, as in DCTCP, RFC 8257): an endpoint that refuses everything halves it every
+round, while a few stray faults do not throttle a healthy one. Latency slows the growth before errors come: with
 `short`, a moving average of it, and `base`, the lowest that `short` has been (drifting up by 2 % a round), the step
 is whole up to short = 2 base, which batching on a server and a busy client cost anyway, and nothing from 8 base on,
-where requests only queue. Only a lane that uses its limit may raise it.
+where requests only queue. Only a round that fills the lane raises its limit: the calls that were out when it was full.
 
 Waiters are served in order of arrival over all lanes of a gate; one whose lane is full does not hold up the others.
 No lock and no task of its own: everything happens inside `acquire`, `release`, `pause` and one timer for the end of a
@@ -87,12 +89,24 @@ class Lane:
         self.lowest = self.highest = self.limit
         self._queue: deque[_Waiter] = deque()
         self._slow_start = True
+        self._expected = 0
+        self._of_a_full_round = 0  # so many of the calls that are out were so when the lane was last full
         self._short = self._base = 0.0
 
     @property
     def waiting(self) -> int:
         """How many wait for a permit."""
         return len(self._queue)
+
+    def expect(self, calls: int) -> None:
+        """Be told of a batch that will make so many calls, besides those that were told of: begin as wide as that.
+
+        What the endpoint has shown counts more: after its first answer or refusal this changes nothing.
+        """
+        self._expected += calls
+        if self._slow_start and not self._base:
+            self.limit = min(float(self.gate.cap), max(FIRST_LIMIT, float(self._expected)))
+            self.lowest = self.highest = self.limit
 
     def has_room(self) -> bool:
         """Whether somebody waits here who may go. Drops waiters that were cancelled."""
@@ -108,6 +122,8 @@ class Lane:
         """Give the longest waiting its permit."""
         self.in_flight += 1
         self.gate.in_flight += 1
+        if self.in_flight >= int(self.limit):
+            self._of_a_full_round = self.in_flight
         self._queue.popleft().future.set_result(None)
 
     async def acquire(self) -> None:
@@ -125,10 +141,12 @@ class Lane:
 
     def release(self, *, seconds: float | None = None, congested: bool = False) -> None:
         """Give a permit back: after an answer that took `seconds`, a sign of congestion, or nothing to learn from."""
+        filled = self._of_a_full_round > 0
+        self._of_a_full_round -= filled
         if congested:
             self._decrease()
         elif seconds is not None:
-            self._increase(seconds)
+            self._increase(seconds, filled)
         self.in_flight -= 1
         self.gate.in_flight -= 1
         self.gate.serve()
@@ -138,11 +156,11 @@ class Lane:
         self.limit = max(1.0, self.limit - DECREASE)
         self.lowest = min(self.lowest, self.limit)
 
-    def _increase(self, seconds: float) -> None:
+    def _increase(self, seconds: float, filled: bool) -> None:
         self._short += SHORT_WEIGHT * (seconds - self._short) if self._short else seconds
         drifted = self._base * (1 + BASE_DRIFT / self.limit) if self._base else seconds
         self._base = min(drifted, self._short)
-        if self.in_flight < int(self.limit):
+        if not filled:
             return
         step = 1.0 if self._slow_start else 1.0 / self.limit
         self.limit = min(float(self.gate.cap), self.limit + self._slack() * step)

@@ -249,6 +249,11 @@ class Models:
             self._roles[name] = ChatModel(name, settings, server, self._ledger, self._budget, self._seed)
         return self._roles[name]
 
+    def expect(self, calls: Mapping[str, int]) -> None:
+        """Be told how many calls each role makes for a batch that is waited for as a whole (`Lane.expect`)."""
+        for name, count in calls.items():
+            self.role(name).lane.expect(count)
+
     def stats(self) -> Stats:
         """What this process has asked, paid and waited for so far."""
         lanes: dict[tuple[str, str], LaneStats] = {}

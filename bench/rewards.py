@@ -1,8 +1,8 @@
 """The reward of a training step with an LLM judge over HTTP: 64 completions and 8 canaries, 1.5 s a call.
 
 All terms are in: the judge, verifiable requests, the length band, repetition, diversity. What counts is how much longer
-a step's reward takes than one judge call. The first step also opens the judge, and the next few wait for the lane of
-its endpoint to widen: a lane starts narrow and learns how many calls at once are welcome.
+a step's reward takes than one judge call. As in `kindling train grpo`, the judge was opened once before, to see whose
+certificate is asked for, so nothing is left to import; the first step opens ledger and connections.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from kindling.cli import casting
 from kindling.config import load_config
 from kindling.prompts.taskpack import load_pack
 from kindling.records import Case
-from kindling.rl.firewall.canaries import Canary, CanaryWatch
+from kindling.rl.firewall.canaries import PER_STEP, Canary, CanaryWatch
 from kindling.rl.rewards.judging import CachedJudge
 from kindling.rl.rewards.quality import JudgeScore
 from kindling.rl.rewards.reward import Reward
@@ -45,7 +45,7 @@ def run(queries: Path) -> None:
 
 @asynccontextmanager
 async def _open(plan: casting.CastPlan) -> AsyncIterator[Judge]:
-    async with casting.open_cast(plan, Path("ledger.sqlite")) as company:
+    async with casting.open_cast(plan, Path("ledger.sqlite"), batch=PROMPTS * GROUP + PER_STEP) as company:
         yield company.judge
 
 
@@ -59,6 +59,8 @@ async def _steps(queries: list[str]) -> list[float]:
         return Case(query, response, measure(query, response, pack.settings.brief_chars))
 
     references = [(one.query, one.response) for one in load_examples(pack.file("corpus.jsonl"))]
+    async with _open(plan):
+        pass
     judge = CachedJudge(partial(_open, plan))
     shape = (RequestsMet(), LengthBand(references, case_of), Repetition(references), Diversity())
     known = [Canary("good", query, response, "good") for query, response in references]

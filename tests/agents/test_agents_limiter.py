@@ -98,6 +98,94 @@ async def test_a_lane_that_does_not_use_its_limit_does_not_raise_it():
     assert lane.limit == FIRST_LIMIT
 
 
+async def _batch(lane, calls):
+    """Ask for so many calls at once of an endpoint that answers one as soon as all are out; how many were out at most."""
+    out, most = 0, 0
+
+    async def one():
+        nonlocal out, most
+        await lane.acquire()
+        out += 1
+        most = max(most, out)
+        await asyncio.sleep(0.01)
+        out -= 1
+        lane.release(seconds=1.0)
+
+    await asyncio.gather(*(one() for _ in range(calls)))
+    return most
+
+
+async def test_a_batch_that_was_told_of_is_sent_at_once_within_the_cap():
+    for cap, told, wide in ((128, 72, 72), (64, 72, 64), (128, 3, FIRST_LIMIT)):
+        lane = Gate(cap).lane("m")
+        lane.expect(told)
+        assert await _batch(lane, 2 * 72) >= wide
+        assert lane.lowest == wide
+    lane = Gate(128).lane("m")
+    lane.expect(40)  # two roles of one model
+    lane.expect(40)
+    assert lane.limit == 80
+
+
+async def test_a_batch_that_nobody_told_of_is_sent_at_once_when_it_comes_again():
+    lane = Gate(128).lane("m")
+    assert await _batch(lane, 72) < 72
+    assert await _batch(lane, 72) == 72
+
+
+@pytest.mark.parametrize("shown", [{"congested": True}, {"seconds": 1.0}])
+async def test_what_the_endpoint_has_shown_counts_more_than_what_is_expected(shown):
+    lane = Gate(128).lane("m")
+    await lane.acquire()
+    lane.release(**shown)
+    before = lane.limit
+    lane.expect(72)
+    assert lane.limit == before <= FIRST_LIMIT
+
+
+async def test_answers_of_a_quiet_time_do_not_spend_what_a_full_round_has_proven():
+    lane = Gate(64).lane("m")
+    for _ in range(int(FIRST_LIMIT)):
+        await lane.acquire()
+    for _ in range(int(FIRST_LIMIT)):
+        lane.release()  # cancelled: neither an answer nor a refusal
+    for _ in range(100):
+        await lane.acquire()
+        lane.release(seconds=1.0)
+    assert lane.limit == FIRST_LIMIT
+
+
+async def test_a_batch_that_is_too_much_is_refused_less_and_less():
+    """An endpoint that bears 8 calls and asks to wait: a batch of 72 backs off before any call runs out of retries."""
+    gate = Gate(128)
+    lane = gate.lane("m")
+    lane.expect(72)
+    out, sent_at_once, refused = 0, [], [0] * 72
+
+    async def one(number):
+        nonlocal out
+        while True:
+            await lane.acquire()
+            out += 1
+            sent_at_once.append(out)
+            fits = out <= 8
+            await asyncio.sleep(0.02 if fits else 0)
+            out -= 1
+            if fits:
+                lane.release(seconds=0.02)
+                return
+            gate.pause(0.03)
+            lane.release(congested=True)
+            refused[number] += 1
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(one(number) for number in range(72)))
+    assert max(sent_at_once) == 72
+    assert max(refused) <= 5  # as many retries as an endpoint has by default
+    assert sum(refused) < 2 * 72
+    assert lane.limit < FIRST_LIMIT
+
+
 async def test_waiters_are_served_in_order_of_arrival_and_a_full_lane_holds_up_no_other():
     gate = Gate(2)
     busy, free = gate.lane("busy"), gate.lane("free")

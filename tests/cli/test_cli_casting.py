@@ -4,7 +4,7 @@ import pytest
 
 from kindling.agents.calls import Answer
 from kindling.agents.ledger import Ledger, Paid
-from kindling.cli.casting import _open_ledger, plan_cast
+from kindling.cli.casting import _open_ledger, open_cast, plan_cast
 from kindling.cli.curation import _rows_at_once
 from kindling.config import ROLES, Config
 from kindling.errors import ConfigError, InputError
@@ -51,3 +51,17 @@ def test_a_small_budget_finishes_some_rows_instead_of_beginning_many(tmp_path):
     for limit, rows in ((200, 10), (5, 1), (None, 64), (100_000, 64)):
         config = Config.model_validate({"endpoints": endpoint, "roles": roles, "budget": {"max_calls": limit}})
         assert _rows_at_once(config, plan_cast(config, "debate", "llm")) == rows
+
+
+async def test_lanes_are_opened_as_wide_as_the_batch_that_is_told_of(tmp_path):
+    role = {"endpoint": "e", "model": "m"}
+    config = Config.model_validate(
+        {
+            "endpoints": {"e": {"base_url": "http://127.0.0.1:9/v1", "max_in_flight": 500}},
+            "roles": {name: role for name in ("positive", "negative")} | {"judge": role | {"model": "j", "votes": 3}},
+        }
+    )
+    plan = plan_cast(config, "debate")
+    async with open_cast(plan, tmp_path / "ledger.sqlite", batch=50) as company:
+        lanes = company.models.stats().lanes
+    assert {lane.model: lane.limit for lane in lanes} == {"m": 2 * 50, "j": 3 * 50}

@@ -61,6 +61,18 @@ def test_a_dry_run_counts_the_calls_of_paid_judges_and_their_cost(kindling, file
     assert done.answer["plan"]["parameters"] < 5_000_000  # the embedded one, which is not made yet
 
 
+def test_an_endpoint_that_is_too_narrow_for_a_step_is_named_and_one_that_is_wide_enough_is_not(kindling, files):
+    command = ("train", "grpo", "--data", "d.jsonl", "--out", "run", "--uncertified", "--judge", "llm", "--dry-run")
+    for limit, warned in ((71, True), (72, False)):  # 64 completions a step and 8 canaries
+        (files / "kindling.toml").write_text(
+            f'[endpoints.e]\nbase_url = "http://127.0.0.1:9/v1"\nmax_in_flight = {limit}\n'
+            '[roles.judge]\nendpoint = "e"\nmodel = "m"\n'
+        )
+        done = kindling(*command)
+        assert done.status == 0, done.err
+        assert ("endpoints.e.max_in_flight is 71, and a step makes 72 calls at once" in done.err) == warned
+
+
 def test_a_model_of_the_hub_that_is_not_here_is_no_error_but_an_unknown(kindling, files):
     done = kindling(
         "train", "sft", "--data", "d.jsonl", "--model", "nobody/nothing", "--out", "run", "--dry-run", "--json"

@@ -102,6 +102,19 @@ class CastPlan:
         votes = {"judge": self.config.role("judge").votes}
         return {role: rows * each.get(role, candidates * votes.get(role, 1)) for role in self.paid}
 
+    def too_narrow(self, batch: int) -> tuple[str, ...]:
+        """A line for every endpoint that lets fewer calls through at once than one role makes for `batch` cases."""
+        wanted: dict[str, int] = {}
+        for role, count in self.calls(batch, 1).items():
+            endpoint = self.config.role(role).endpoint
+            wanted[endpoint] = max(count, wanted.get(endpoint, 0))
+        return tuple(
+            f"endpoints.{name}.max_in_flight is {limit}, and a step makes {count} calls at once: each waits for"
+            f" {-(-count // limit) - 1} others; {count} or more would be faster, if the endpoint bears it"
+            for name, count in wanted.items()
+            if count > (limit := self.config.endpoints[name].max_in_flight)
+        )
+
     def cost(self, query: str, calls: dict[str, int]) -> dict[str, float]:
         """Roughly what `calls` cost, by role: the prompt rendered for `query` with sample texts, a guessed answer."""
         from kindling.prompts.samples import sample
@@ -109,7 +122,7 @@ class CastPlan:
         costs = {}
         for role, count in calls.items():
             prompt = self.pack.prompt(_template(role))
-            values = sample(prompt.role)[0]
+            values = sample(prompt.role, self.pack.settings.language)[0]
             values |= {"query": query} if "query" in values else {}
             tokens = sum(_tokens(message["content"]) for message in prompt.render(**values))
             section = self.config.role(role)
@@ -252,12 +265,17 @@ class Company(Till):
 
 
 @asynccontextmanager
-async def open_cast(plan: CastPlan, ledger_file: Path, budget: "Budget | None" = None) -> AsyncIterator[Company]:
+async def open_cast(
+    plan: CastPlan, ledger_file: Path, budget: "Budget | None" = None, batch: int = 0
+) -> AsyncIterator[Company]:
     """The agents of `plan`, within the configuration's limits, or within what is left of a `budget` that is given.
 
-    The ledger is opened only if a model plays, and left behind only if one was paid.
+    The ledger is opened only if a model plays, and left behind only if one was paid. `batch` is how many cases will be
+    asked about at once, by a caller that waits for all of them.
     """
     async with open_till(plan, ledger_file, budget) as till:
+        if batch and till.models is not None:
+            till.models.expect(plan.calls(batch, 1))
         cast = cast_of(plan, till.models)
         yield Company(till.models, till.ledger, till.budget, cast, judge_of(plan, cast))
 

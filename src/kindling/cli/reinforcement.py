@@ -25,7 +25,7 @@ from kindling.eval.labelled import read_labelled
 from kindling.records import Case, load
 from kindling.rl.firewall.settings import Limits
 from kindling.rl.training import data
-from kindling.rl.training.arguments import is_main
+from kindling.rl.training.arguments import is_main, processes
 from kindling.rl.training.runner import Job
 from kindling.rl.training.settings import GrpoSettings, VllmSettings, section
 
@@ -74,10 +74,25 @@ class Bench:
     shadow: casting.CastPlan | None
     spent: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def batches(self) -> tuple[int, int]:
+        """How many cases of one rollout the judge and the shadow are asked about at once, in each process."""
+        from kindling.rl.firewall.canaries import PER_STEP
+        from kindling.rl.firewall.shadow import AT_MOST
+
+        assert isinstance(self.request.settings, GrpoSettings)
+        each = self.request.settings.completions // processes()
+        return each + PER_STEP, min(AT_MOST, each)
+
+    def narrow(self) -> Iterator[str]:
+        """A line for every endpoint that is not allowed as many calls at once as its judge makes."""
+        for plan, batch in zip((self.judge, self.shadow), self.batches, strict=True):
+            yield from plan.too_narrow(batch) if plan else ()
+
     @asynccontextmanager
-    async def open(self, plan: casting.CastPlan, name: str) -> AsyncIterator["Judge"]:
-        """Open the judge of `plan`; what it is paid stands in the run's ledger `name`."""
-        async with casting.open_cast(plan, self.request.out / name) as company:
+    async def open(self, plan: casting.CastPlan, name: str, batch: int) -> AsyncIterator["Judge"]:
+        """Open the judge of `plan`, to be asked about `batch` cases at once; its ledger is the run's file `name`."""
+        async with casting.open_cast(plan, self.request.out / name, batch=batch) as company:
             try:
                 yield company.judge
             finally:
@@ -92,6 +107,9 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
     bench = _bench(request, rewarding)
     warning, judged = _standing(bench, rewarding)
     planned = planning.plan(request, rows, len(rows.rows))
+    if is_main():
+        for line in bench.narrow():
+            console.note(line)
     if dry_run:
         _describe(request, rows, planned, bench, as_json=as_json)
         return 0
@@ -216,12 +234,14 @@ def _parts(
     assert isinstance(settings, GrpoSettings)
     opened: list[CachedJudge] = []
 
-    def cached(plan: casting.CastPlan, name: str) -> CachedJudge:
-        opened.append(CachedJudge(partial(bench.open, plan, name)))
+    def cached(plan: casting.CastPlan, name: str, batch: int) -> CachedJudge:
+        opened.append(CachedJudge(partial(bench.open, plan, name, batch)))
         return opened[-1]
 
-    judge = cached(bench.judge, "ledger.sqlite") if bench.judge else None
-    shadow = RememberedShadow(cached(bench.shadow, "shadow.sqlite"), settings.shadow_every) if bench.shadow else None
+    judged, watched = bench.batches
+    judge = cached(bench.judge, "ledger.sqlite", judged) if bench.judge else None
+    second = cached(bench.shadow, "shadow.sqlite", watched) if bench.shadow else None
+    shadow = RememberedShadow(second, settings.shadow_every) if second else None
     watch = None
     if judge is not None:
         cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))

@@ -99,7 +99,7 @@ async def test_a_lane_that_does_not_use_its_limit_does_not_raise_it():
 
 
 async def _batch(lane, calls):
-    """Ask for so many calls at once of an endpoint that answers one as soon as all are out; how many were out at most."""
+    """Ask for so many calls at once of an endpoint that answers in the end; returns how many were out at most."""
     out, most = 0, 0
 
     async def one():

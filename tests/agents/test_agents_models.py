@@ -62,7 +62,7 @@ async def test_retry_after_pauses_everybody_on_the_endpoint(tmp_path, seconds):
     ):
         started = time.monotonic()
         first = asyncio.create_task(play.judge.complete(said("first")))
-        while not play.judge.tally.rate_limited:
+        while not play.judge.tally.rate_limited:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         others = [play.models.role(name).complete(said(name)) for name in ("positive", "negative")]
         await asyncio.gather(*others)

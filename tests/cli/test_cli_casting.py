@@ -58,7 +58,7 @@ async def test_lanes_are_opened_as_wide_as_the_batch_that_is_told_of(tmp_path):
     config = Config.model_validate(
         {
             "endpoints": {"e": {"base_url": "http://127.0.0.1:9/v1", "max_in_flight": 500}},
-            "roles": {name: role for name in ("positive", "negative")} | {"judge": role | {"model": "j", "votes": 3}},
+            "roles": dict.fromkeys(("positive", "negative"), role) | {"judge": role | {"model": "j", "votes": 3}},
         }
     )
     plan = plan_cast(config, "debate")

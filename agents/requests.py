@@ -15,6 +15,7 @@ are pure and fast (regular expressions, one pass), and neither knows what the te
     brief       "简短", "短句", "一句话", "a short …": no item longer than `brief_chars` characters.
     language    "英文", "in English": at least 80 % of the letters are Latin.
     acrostic    "藏头 “平安”": the first characters of the lines, sentences or phrases spell the quoted text.
+    without     "no exclamation marks", "without the word 'cheap'": none of it (asked in English only).
 
 Numbers that count nothing are left alone, since only a number with its measure word is read: ages (18岁, 六十大寿),
 years (2025), days (五一, 520, 三八节), ordinals (第一句), idioms (一句话, 每日一句, 千言万语). What cannot be counted
@@ -29,7 +30,7 @@ from typing import Literal
 
 from kindling.records import Fact
 
-Kind = Literal["characters", "length", "words", "items", "brief", "language", "acrostic"]
+Kind = Literal["characters", "length", "words", "items", "brief", "language", "acrostic", "without"]
 
 EXACT_UP_TO = 30
 TOLERANCE = 0.2  # of "about N"
@@ -69,10 +70,11 @@ _EN_VALUES = {
 }  # fmt: skip
 _EN_NUMBER = rf"(?:[0-9]{{1,5}}|{'|'.join(_EN_VALUES)})"
 _EN_SIZE = re.compile(
-    r"(?:\b(?P<before>under|below|less than|fewer than|up to|at most|at least|no more than|not more than"
-    rf"|maximum(?: of)?|max|within|over|more than|about|around|roughly|exactly)\s+)?"
+    r"(?:\b(?P<before>under|below|less than|fewer than|up to|at most|at least|no more than|not more than|no longer than"
+    rf"|maximum(?: of)?|max\.?|within|over|more than|about|around|roughly|exactly)\s+)?"
     rf"\b(?P<low>{_EN_NUMBER})(?:\s*(?:-|to|–)\s*(?P<high>{_EN_NUMBER}))?"
-    r"[\s-](?P<unit>words?|characters?|letters)\b(?P<after>\s+(?:or less|or fewer|max|maximum|or more|at most))?"
+    r"[\s-](?P<unit>words?|characters?|chars?|letters)\b"
+    r"(?P<after>\s+(?:or less|or fewer|or under|max|maximum|or more|at most))?"
 )
 _EN_ITEMS = re.compile(
     rf"\b(?P<low>{_EN_NUMBER})\s+(?!(?:years?|months?|days?|weeks?|hours?|times?|people|th)\b)(?:(?!for\b|of\b|to\b)[a-z'-]+\s+){{0,3}}?"
@@ -82,6 +84,15 @@ _EN_ITEMS = re.compile(
 _EN_BRIEF = re.compile(
     r"\b(?:short|brief|concise|snappy|one[- ]liners?|one (?:sentence|line)|a single sentence)\b"
     r"(?! (?:notice|story|film|term|trip))"
+)
+_EN_SIGNS = {
+    "exclamation marks": "[!！]", "question marks": "[?？]", "hashtags": "#", "commas": "[,，]", "digits": "[0-9]",
+    "emoji": "[\u2600-\u27bf\U0001f000-\U0001faff]",
+}  # fmt: skip
+_EN_WITHOUT = re.compile(
+    r"\b(?:no|without(?: any| using)?|avoid)\s+"
+    r"(?:(?P<sign>(?:exclamation|question) (?:mark|point)s?|hashtags?|commas?|digits?|emojis?)\b"
+    r"|(?:the )?words? [\"“'‘](?P<word>[a-z-]{2,20})[\"”'’])"
 )
 _EN_ENGLISH = re.compile(r"\bin english\b", re.IGNORECASE)
 
@@ -95,7 +106,8 @@ _PHRASE = re.compile(r"[^\w'’-]+|_")
 class Request:
     """One verifiable request. `words` says it to a generator, in the query's language.
 
-    `low` and `high` bound what is counted (`None`: no upper bound); `text` is what an acrostic spells.
+    `low` and `high` bound what is counted (`None`: no upper bound); `text` is what an acrostic spells, or the pattern
+    of what must not be there.
     """
 
     kind: Kind
@@ -219,7 +231,17 @@ def _english(text: str, brief_chars: int) -> list[Request]:
         found["brief"] = Request("brief", f"brief: at most {brief_chars} characters", 0, brief_chars)
     if _EN_ENGLISH.search(text):
         found["language"] = Request("language", "in English")
+    if unwanted := dict(_unwanted(match) for match in _EN_WITHOUT.finditer(text)):
+        found["without"] = Request("without", " and ".join(unwanted), 0, 0, "|".join(unwanted.values()))
     return list(found.values())
+
+
+def _unwanted(match: re.Match[str]) -> tuple[str, str]:
+    """What must not be there, in words and as a pattern."""
+    if word := match["word"]:
+        return f"without the word “{word}”", rf"\b{re.escape(word)}\b"
+    name = next(name for name in _EN_SIGNS if name[:5] == match["sign"][:5])
+    return f"no {name}", _EN_SIGNS[name]
 
 
 def _en_size(match: re.Match[str]) -> Request:
@@ -234,9 +256,11 @@ def _en_size(match: re.Match[str]) -> Request:
         return Request(kind, f"at least {low} {unit}", low)
     if before in ("about", "around", "roughly"):
         return Request(kind, f"about {low} {unit}", *_about(low))
-    if before == "exactly" or match[0].endswith("-word"):
+    if before in ("under", "below", "less than", "fewer than"):
+        return Request(kind, f"fewer than {low} {unit}", 1, low - 1)
+    # a three-word slogan has three, an 8-word maximum is a limit, and so is "in 20 words"
+    if before == "exactly" or (match["unit"] == "word" and not before and not after):
         return Request(kind, f"exactly {low} {unit}", low, low)
-    # "in 20 words" and "under 20 words" are both limits
     return Request(kind, f"at most {low} {unit}", 1, low)
 
 
@@ -314,6 +338,11 @@ def _language(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
     return f"{share:.0%} Latin letters", share >= LATIN_SHARE
 
 
+def _without(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
+    count = len(re.findall(request.text, text, re.IGNORECASE))
+    return (f"{count} found" if count else "none found"), count == 0 and count_characters(text) > 0
+
+
 def _acrostic(request: Request, text: str, chinese: bool) -> tuple[str, bool]:
     # the heads themselves are not shown: facts stand outside the fence, and no text under judgement may get there
     met = any(request.text == "".join(unit.lstrip()[:1] for unit in units) for units in _cuts(text)[1:])
@@ -330,4 +359,5 @@ _MEASURES = {
     "brief": _brief,
     "language": _language,
     "acrostic": _acrostic,
+    "without": _without,
 }

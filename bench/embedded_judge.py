@@ -1,4 +1,4 @@
-"""`python -m bench.embedded_judge [LABELLED ...] [--fit] [--training FILE] ...`: measure the embedded judge, or fit it.
+"""`python -m bench.embedded_judge [LABELLED ...] [--task T] [--fit] [--training FILE] ...`: measure or fit a judge.
 
 Measures it on the task's golden set, and on each LABELLED file given by path (none is shipped): accuracy, kappa, AUC,
 the same on length-matched cases, what passes by flaw, and texts a second. With `--fit`, weights are learned first, from
@@ -18,6 +18,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, roc_auc_score
 from kindling.agents.embedded.cast import WEIGHTS, embedded_examiner
 from kindling.agents.embedded.debate import EmbeddedJudge
 from kindling.agents.embedded.fitting import fit, stock_cases
+from kindling.agents.embedded.grammar import load_grammar
 from kindling.agents.embedded.weights import save_weights
 from kindling.agents.requests import measure
 from kindling.eval.baselines import length_matched
@@ -26,20 +27,18 @@ from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.records import Case, LabelledCase
 from kindling.tables import read_rows
 
-TASK = "greetings"
-STOCK_FRAME, STOCK_JOIN = "祝{topic}快乐", "，"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.embedded_judge", description=__doc__)
     parser.add_argument("labelled", nargs="*", type=Path)
+    parser.add_argument("--task", default="greetings")
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--training", action="append", type=Path)
     given = parser.parse_args()
-    pack = load_pack(TASK)
+    pack = load_pack(given.task)
     if given.fit:
         learn(pack, given.training or [pack.file("training.jsonl")])
-        pack = load_pack(TASK)
+        pack = load_pack(given.task)
     for file in (pack.file("golden.jsonl"), *given.labelled):
         report(
             file.name,
@@ -56,7 +55,9 @@ def learn(pack: TaskPack, training: Sequence[Path]) -> None:
     cases = [LabelledCase(row["query"], row["response"], "good") for row in rows]
     cases += [case for file in training for case in read_labelled(file)]
     queries = pack.file("queries.txt").read_text(encoding="utf-8").split("\n")
-    stock = stock_cases(examiner, [query for query in queries if query], STOCK_FRAME, STOCK_JOIN)
+    grammar = load_grammar(pack.file("grammar.toml"), examiner.lexicon)
+    join = grammar.style.phrase_stop + grammar.style.space
+    stock = stock_cases(examiner, [query for query in queries if query], grammar.flaws.stock, join)
     save_weights(pack.file("lexicon.toml").with_name(WEIGHTS), fit(examiner, cases, stock))
     print(f"learned from {len(cases)} cases: {pack.file(WEIGHTS)}")
 

@@ -177,7 +177,7 @@ class Prompt:
         self.hash = _hash(sorted((source.name, source.text) for source in analysis.files))
         self._template = pack.sandbox.compiled(analysis.files[0])
         self._system = self._block("system", {})
-        for values in sample(role):
+        for values in sample(role, pack.settings.language):
             self.render(**values)
 
     def render(self, **variables: Any) -> list[Message]:

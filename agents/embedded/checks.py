@@ -4,7 +4,8 @@ Each check is named in the lexicon, which gives it its weight and words; a check
 of phrases of the text, and never looks at its length. Counts are of distinct phrases, so saying a thing twice is not
 having two things to say. All of them read one scan of the text; nothing is scanned twice.
 
-Some compare the text with the query (topic, audience, register, facts), the others look at its wording.
+Some compare the text with the query (topic, audience, register, facts), the others look at its wording. A lexicon may
+name checks of its own: `check_for` makes one of any list of wording, or pattern, that it has under the check's name.
 """
 
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from kindling.agents.embedded.language import Clause
 from kindling.agents.embedded.lexicon import Hits, Lexicon
 from kindling.agents.embedded.reading import Reading
 from kindling.records import Fact
@@ -20,11 +22,9 @@ from kindling.records import Fact
 _CLAUSE = re.compile(r"[^\w'’-]+")
 _PAIRS = ("“”", "（）", "《》", "()", "「」", "【】")
 _SENTENCE = re.compile(r"[。！？!?…\n]+|(?<=[a-z])\.(?=\s|$)")
-_WORDS = re.compile(r"[^\W_]+")
-LONG_CLAUSE = 4
-NEARLY = 2
+STRAY = 4
 LAST = 6
-FRESH = (0.35, 0.45, 0.55, 0.65)  # plain wishes have about a third of letters of their own
+FRESH = (0.35, 0.45, 0.55, 0.65)  # plain wishes have about a third of characters of their own
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,13 @@ class View:
         return list(dict.fromkeys(found[0] for found in compiled.finditer(self.text))) if compiled else []
 
     @cached_property
+    def clauses(self) -> list[Clause]:
+        """The clauses of the text."""
+        return self.lexicon.language.clauses(self.text)
+
+    @cached_property
     def own(self) -> list[bool]:
-        """For each character, whether it is a letter outside of stock phrases, the topic's marks and plain wishes."""
+        """For each character, whether it is a letter outside of stock phrases, the topic's marks and plain words."""
         stock = {
             place
             for group in ("cliches", "generic", "mark", "address", "plain")
@@ -197,8 +202,13 @@ def wrong_address(view: View) -> list[str]:
 
 
 def knows_request(view: View) -> list[str]:
-    """Pairs of letters of the request that come back, other than the words by which it is understood."""
-    query = view.query
+    """Pairs of characters, or words, of the request that come back, other than those by which it is understood."""
+    language, query = view.lexicon.language, view.query
+    if language.spaced:
+        plain = {*view.lexicon.wording("plain"), *(word for cue in view.reading.cues for word in cue.split())}
+        there = {unit.text for unit in language.units(view.text)}
+        asked = dict.fromkeys(unit.text for unit in language.units(query))
+        return [word for word in asked if word in there and word not in plain]
     for known in view.reading.cues:
         query = query.replace(known, " ")
     pairs = (one + other for one, other in pairwise(query) if one.isalpha() and other.isalpha() and not one.isascii())
@@ -237,7 +247,7 @@ def stray(view: View) -> list[str]:
     """Sentences about nobody, that wish nothing and have nothing to do with the topic, beyond a first one."""
     if view.reading.counted or not view.lexicon.wording("persons"):
         return []
-    sentences = [one for one in _SENTENCE.split(view.text) if len(_CLAUSE.sub("", one)) > LONG_CLAUSE]
+    sentences = [one for one in _SENTENCE.split(view.text) if len(_CLAUSE.sub("", one)) > STRAY]
     touched = [*view.hits.get("persons", []), *view.hits.get("address", []), *view.hits.get("mark", [])]
     strays, at = [], 0
     for sentence in sentences:
@@ -265,33 +275,35 @@ def figurative(view: View) -> list[str]:
 
 
 def parallel(view: View) -> list[str]:
-    """Neighbouring clauses of the same length, or nearly so with the same first letter; each more than a set phrase."""
-    clauses = [clause for clause in _CLAUSE.split(view.text) if clause]
-    return [
-        f"{one} {other}"
-        for one, other in pairwise(clauses)
-        if min(len(one), len(other)) > LONG_CLAUSE
-        and one != other
-        and (len(one) == len(other) or (one[0] == other[0] and abs(len(one) - len(other)) <= NEARLY))
-    ]
+    """Neighbouring clauses of as many units, or nearly so with the same first one; each more than a set phrase."""
+    language = view.lexicon.language
+    found = []
+    for one, other in pairwise(view.clauses):
+        sizes = len(one.units), len(other.units)
+        if min(sizes) <= language.long or one.text == other.text:
+            continue
+        near = abs(sizes[0] - sizes[1]) <= language.nearly
+        if sizes[0] == sizes[1] or (near and one.words[0] == other.words[0]):
+            found.append(f"{one.text} {other.text}")
+    return found
 
 
 def own_words(view: View) -> list[str]:
-    """Clauses most of whose letters are the text's own: neither stock, nor the topic's name, nor everybody's wishes."""
-    own = view.own
+    """Clauses most of whose units are the text's own: neither stock, nor the topic's name, nor everybody's words."""
+    language = view.lexicon.language
     found = []
-    for clause in _WORDS.finditer(view.text):
-        letters = {char for place, char in enumerate(clause[0], clause.start()) if own[place]}
-        if len(clause[0]) > LONG_CLAUSE and len(letters) * 2 >= len(clause[0]):
-            found.append(clause[0])
+    for clause in language.stretches(view.text):
+        own = {unit.text for unit in clause.units if view.own[unit.start]}
+        if len(clause.units) > language.long and len(own) * 2 >= len(clause.units):
+            found.append(clause.text)
     return list(dict.fromkeys(found))
 
 
 def fresh(view: View) -> list[str]:
-    """Steps by which the share of the text's own among its distinct letters exceeds what plain wishes have."""
-    letters = {char for char in view.text if char.isalpha()}
-    own = {char for char, mine in zip(view.text, view.own, strict=True) if mine}
-    share = len(own) / len(letters) if letters else 0.0
+    """Steps by which the share of the text's own among its distinct units exceeds what plain texts have."""
+    units = [unit for unit in view.lexicon.language.units(view.text) if unit.text[0].isalpha()]
+    own = {unit.text for unit in units if view.own[unit.start]}
+    share = len(own) / len({unit.text for unit in units}) if units else 0.0
     return [f"{share:.0%}" for step in FRESH if share >= step]
 
 
@@ -320,12 +332,13 @@ def bare(view: View) -> list[str]:
     """Nothing concrete, figurative or personal in the whole text."""
     if view.reading.counted or any(check(view) for check in (concrete, figurative, knows_audience, personal)):
         return []
-    return [view.text[:8]]
+    return [view.lexicon.language.excerpt(view.text)]
 
 
 def repetition(view: View) -> list[str]:
-    """A clause that stands there twice."""
-    clauses = [clause for clause in _CLAUSE.split(view.text) if len(clause) >= LONG_CLAUSE]
+    """A clause that stands there twice; one of few units may."""
+    least = max(view.lexicon.language.long, 2)
+    clauses = [clause.text for clause in view.clauses if len(clause.units) >= least]
     return [clause for clause in dict.fromkeys(clauses) if clauses.count(clause) > 1]
 
 
@@ -336,15 +349,23 @@ def broken(view: View) -> list[str]:
 
 
 def unfinished(view: View) -> list[str]:
-    """An end in the middle: the lexicon's pattern, or a last clause without a stop unlike all others in length.
+    """An end in the middle: the lexicon's pattern, a last word cut off, or a last clause unlike the others.
 
-    Set phrases and verse go without stops, and their clauses are alike; a request for something short allows the rest.
+    Where words stand apart, one is cut off if the lexicon knows it only as the beginning of others. Elsewhere a last
+    clause without a stop ends in the middle if it is unlike all others in length. Set phrases and verse go without
+    stops, and their clauses are alike; a request for something short allows the rest.
     """
     if found := view.match("unfinished"):
         return [found[0][-LAST:]]
-    clauses = _WORDS.findall(view.text.strip())
+    text = view.text.strip()
+    if not text[-1:].isalpha():
+        return []
+    if view.lexicon.language.spaced:
+        last = view.lexicon.language.units(text)[-1].text
+        return [last] if view.lexicon.only_begins(last) else []
+    clauses = [clause.text for clause in view.lexicon.language.stretches(text)]
     short = any(request.high is not None for request in view.reading.requests)
-    if short or len(clauses) < 2 or not view.text.rstrip()[-1:].isalpha() or "\n" in view.text.strip():
+    if short or len(clauses) < 2 or "\n" in text:
         return []
     return [] if len(clauses[-1]) in {len(clause) for clause in clauses[:-1]} else [clauses[-1][-LAST:]]
 
@@ -382,6 +403,13 @@ def hidden(view: View) -> list[str]:
 def empty(view: View) -> list[str]:
     """No letter in it."""
     return [] if any(char.isalpha() for char in view.text) else [view.text[:8]]
+
+
+def check_for(key: str, lexicon: Lexicon) -> Check | None:
+    """The check `key` of a lexicon: one of `CHECKS`, else what it has under that name to look for; None without."""
+    if key in CHECKS:
+        return CHECKS[key]
+    return _wording(key, key) if lexicon.wording(key) or key in lexicon.patterns else None
 
 
 def _wording(name: str, group: str) -> Check:

@@ -140,8 +140,12 @@ def heeded(principles: Iterable[str], lexicon: Lexicon) -> frozenset[str]:
 
 
 def understood(principle: str, lexicon: Lexicon) -> tuple[str, ...]:
-    """The checks, by key, that a principle mentions: what the embedded judge makes of it; none if it means nothing."""
-    return tuple(key for key, check in lexicon.checks.items() if any(word in principle for word in check.words))
+    """The checks, by key, that a principle mentions: what the embedded judge makes of it; none if it means nothing.
+
+    Case does not count, and a word may stand inside a longer one.
+    """
+    said = principle.casefold()
+    return tuple(key for key, check in lexicon.checks.items() if any(word.casefold() in said for word in check.words))
 
 
 def _probability(odds: float) -> float:

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from kindling.agents.embedded.checks import CHECKS, View
+from kindling.agents.embedded.checks import CHECKS, View, check_for
 from kindling.agents.embedded.lexicon import Lexicon
 from kindling.agents.embedded.reading import Reading, read
 from kindling.agents.embedded.weights import Weights, lexicon_weights
@@ -46,8 +46,13 @@ class Examiner:
     """
 
     def __init__(self, lexicon: Lexicon, brief_chars: int, weights: Weights | None = None) -> None:
-        if unknown := sorted(set(lexicon.checks) - set(CHECKS)):
-            raise ConfigError(f"lexicon: checks.{unknown[0]}: no such check; there are {', '.join(sorted(CHECKS))}")
+        checks = {key: check_for(key, lexicon) for key in lexicon.checks}
+        if unknown := sorted(key for key, check in checks.items() if check is None):
+            raise ConfigError(
+                f"lexicon: checks.{unknown[0]}: no such check; there are {', '.join(sorted(CHECKS))},"
+                " and any for which there is wording, or a pattern, of the same name"
+            )
+        self._checks = {key: check for key, check in checks.items() if check is not None}
         self.lexicon = lexicon
         self.weights = weights or lexicon_weights(lexicon)
         self.brief_chars = brief_chars
@@ -82,5 +87,5 @@ class Examiner:
         return tuple(
             Finding(key, evidence)
             for key, check in self.lexicon.checks.items()
-            for evidence in CHECKS[key](view)[: check.most]
+            for evidence in self._checks[key](view)[: check.most]
         )

@@ -153,5 +153,8 @@ class Spoiler:
             spoilt = stop.join([*clauses[:-1], clauses[0]])
         else:
             words = self._grammar.flaws.lines["clumsy"]
-            spoilt = text[: max(2, len(text) - len(words[0]))] + rng.choice(words)
+            kept = text[: max(2, len(text) - len(words[0]))]
+            if space := self._grammar.style.space:
+                kept = kept.rpartition(space)[0] or kept
+            spoilt = kept + rng.choice(words)
         return [*parts[:last], (slot, spoilt)]

@@ -44,6 +44,7 @@ class EmbeddedGenerator:
         self._examiner = examiner
         self._writer = writer
         self._spoiler = Spoiler(writer, examiner.lexicon)
+        self._spaced = examiner.lexicon.language.spaced
         self._brief_chars = brief_chars
         self._seed = seed
 
@@ -77,7 +78,7 @@ class EmbeddedGenerator:
             text = self._draw(task, requests, rng)
             if self._meets(task, query, text):
                 return text
-        return self._fit(task, text, requests, rng)
+        return self._fit(task, query, text, requests, rng)
 
     def _draw(self, task: _Task, requests: Requests, rng: random.Random) -> str:
         if "language" in requests and (line := self._writer.english(task.scene, rng)):
@@ -95,8 +96,16 @@ class EmbeddedGenerator:
         high = [request.high for request in task.reading.requests if request.kind == "brief" and request.high]
         return not high or len(text) <= min(high)
 
-    def _fit(self, task: _Task, text: str, requests: Requests, rng: random.Random) -> str:
-        """What chance did not give: more sentences for a lower bound, set phrases for an upper one."""
+    def _fit(self, task: _Task, query: str, text: str, requests: Requests, rng: random.Random) -> str:
+        """What chance did not give: more sentences for a lower bound, set phrases for an upper one.
+
+        Where words stand apart, a draft that meets the requests, or else the text as it is; one that was to be flawed
+        is about something else.
+        """
+        if self._spaced:
+            scene = self._spoiler.elsewhere(task.scene, rng) if task.flawed else task.scene
+            there = [one for one in self._writer.texts(scene) if self._meets(task, query, one)]
+            return rng.choice(there) if there else text
         bound = requests.get("length") or requests.get("brief")
         if bound is None:
             return text
@@ -116,6 +125,9 @@ class EmbeddedGenerator:
             single = replace(task, flawed=False, reading=replace(task.reading, requests=()))
             count = max(1, items.low - rng.randint(1, max(1, items.low // 3)))
             return "\n".join(self._writer.items(task.scene, count, lambda: self._single(single, "", rng)))
+        if self._spaced and requests:
+            missing = [one for one in self._writer.texts(task.scene) if not self._meets(task, task.query, one)]
+            return rng.choice(missing) if missing else None
         return None
 
 

@@ -3,7 +3,7 @@
 A *fragment* is a clause of a text without its last stop; `{you}` in it stands for the pronoun. A *slot* (opening,
 scene, wish …) is a kind of fragment, a *shape* a sequence of slots. Which slots there are is the grammar's affair: the
 engine joins what a shape names. Three slot names have a meaning: `salutation` and `opening` take their own stops, and
-`four` holds set phrases.
+`four` holds set phrases of four characters, for languages that have them.
 
 Fragments of a slot come from the topic, from the topic for the register at hand, from the audience (`scene`s only where
 the topic is personal), else from the register. An `exclusive` audience, such as oneself, uses its own fragments only.
@@ -72,8 +72,12 @@ class AudienceLines(_Entry):
 
 
 class Flaws(_Entry):
-    """Lines that spoil a text, by flaw; taboos also by topic and by register. `weights` says how often each flaw is."""
+    """Lines that spoil a text, by flaw; taboos also by topic and by register. `weights` says how often each flaw is.
 
+    `stock` is the emptiest text for a topic, whose name or mark takes the place of `{topic}`.
+    """
+
+    stock: str = "{topic}"
     weights: dict[str, float]
     lines: dict[str, Lines]
     taboo_by_topic: dict[str, Lines]
@@ -114,7 +118,7 @@ class Grammar(_Entry):
     registers: dict[str, Annotated[RegisterStyle, BeforeValidator(_slots)]]
     audiences: dict[str, Annotated[AudienceLines, BeforeValidator(_slots)]]
     topics: dict[str, Annotated[TopicLines, BeforeValidator(_topic)]]
-    phrases: dict[int, Lines]
+    phrases: dict[int, Lines] = Field(default_factory=dict)
     english: English | None = None
     flaws: Flaws
     digest: str = ""

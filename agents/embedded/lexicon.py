@@ -6,22 +6,26 @@ The engine knows five kinds of things and nothing of any task:
     audiences   whom it addresses, each with a register, that is, how one speaks to them
     wording     lists by purpose (cliches, images, adverts …), read by the checks in `checks.py`
     knowledge   numbers with names, wording that excludes other wording, sayings (`knowledge.py`)
-    checks      each with its name, weight, and the words by which a principle mentions it
+    checks      each with its name, weight, and the words by which a principle mentions it; those that `checks.py` does
+                not have look for the wording, or the pattern, of the same name
 
 A list of words may be written as one string, split at spaces; phrases that hold a space need an array. Unknown keys, a
-topic or register that is named but not defined, and a check that the engine does not have are refused.
+topic or register that is named but not defined, and a check without anything to look for are refused.
 """
 
 import hashlib
 import re
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kindling.agents.embedded.knowledge import Conflict, Knowledge, Scale, World
+from kindling.agents.embedded.language import LANGUAGES, LanguageName
 from kindling.agents.embedded.packfile import reading
 from kindling.errors import InputError
 from kindling.records import Side
@@ -131,7 +135,7 @@ class Judgement(_Entry):
 
 
 class _File(_Entry):
-    language: str
+    language: LanguageName
     default_topic: str
     reading: ReadingRules
     topics: dict[str, Topic]
@@ -176,6 +180,11 @@ class Scanner:
         self._tags = {phrase: tuple(owners) for phrase, owners in tags.items()}
         self._lengths = {first: tuple(sorted(sizes, reverse=True)) for first, sizes in lengths.items()}
 
+    @property
+    def phrases(self) -> Iterable[str]:
+        """What it finds, without case."""
+        return self._tags.keys()
+
     def scan(self, text: str) -> Hits:
         """All hits in `text`, by group."""
         folded = text.casefold()
@@ -212,7 +221,7 @@ class Lexicon:
 
     def __init__(self, data: _File, digest: str) -> None:
         self.digest = digest
-        self.language = data.language
+        self.language = LANGUAGES[data.language]
         self.default_topic = data.default_topic
         self.default_register = data.default_register
         self.rules = data.reading
@@ -236,6 +245,16 @@ class Lexicon:
     def wording(self, purpose: str) -> Words:
         """The list of that purpose; empty if the file has none."""
         return self._wording.get(purpose, ())
+
+    def only_begins(self, word: str) -> bool:
+        """Whether `word`, in lower case, is no word of the lexicon's but the beginning of one."""
+        place = bisect_left(self._words, word)
+        return place < len(self._words) and self._words[place] != word and self._words[place].startswith(word)
+
+    @cached_property
+    def _words(self) -> list[str]:
+        """Every word that a text may have, by the lexicon, in order."""
+        return sorted({unit.text for phrase in self.text_scanner.phrases for unit in self.language.units(phrase)})
 
 
 def _compile(entries: dict[str, Any]) -> list[tuple[re.Pattern[str], str]]:

@@ -2,7 +2,8 @@
 
 A draft is a list of parts (slot, text) so that a flaw can replace one of them by something of the same length; `render`
 joins it. Requests that can be counted are met by drawing again, and where chance does not help, by what is made for it:
-set phrases of the exact number of characters, or sentences added until there are enough.
+set phrases of the exact number of characters, or sentences added until there are enough; in a language without set
+phrases, by looking through all drafts.
 """
 
 import random
@@ -10,14 +11,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, islice, product
 
-from kindling.agents.embedded.grammar import Grammar, Lines
+from kindling.agents.embedded.grammar import Grammar, Lines, Shape
 from kindling.agents.embedded.reading import Reading
 from kindling.agents.requests import Request, count_characters
 
 SET_PHRASE = "four"
 TRIES = 24
+MOST_DRAFTS = 2000
 SAYS_LITTLE = 5  # a clause up to this length may come back in another item
 _CLAUSE = re.compile(r"\W+")
 
@@ -59,6 +61,18 @@ class Writer:
                 parts.append((slot, rng.choice(fresh)))
         return parts or [(SET_PHRASE, rng.choice(self.fragments(scene, SET_PHRASE)))]
 
+    def texts(self, scene: Scene) -> list[str]:
+        """The texts that the shapes give for a scene, each once; the first `MOST_DRAFTS` drafts."""
+        drafts = islice((draft for shape in self.grammar.shapes for draft in self._drafts(scene, shape)), MOST_DRAFTS)
+        return list(dict.fromkeys(self._joined(draft, self.grammar.style.sentence_stop) for draft in drafts if draft))
+
+    def _drafts(self, scene: Scene, shape: Shape) -> Iterator[Parts]:
+        """Every draft of a shape."""
+        slots = [(slot, there) for slot in shape.parts if (there := self.fragments(scene, slot))]
+        for chosen in product(*(there for _, there in slots)):
+            if len(set(chosen)) == len(chosen):
+                yield [(slot, text) for (slot, _), text in zip(slots, chosen, strict=True)]
+
     def _fragments(self, scene: Scene, slot: str) -> Lines:
         """All fragments for a slot, with the pronoun filled in."""
         topic = self.grammar.topics[scene.topic]
@@ -81,9 +95,13 @@ class Writer:
         style = self.grammar.style
         if all(slot == SET_PHRASE for slot, _ in parts):
             return (style.phrase_stop + style.space).join(text for _, text in parts) + style.sentence_stop
+        return self._joined(parts, rng.choice(style.last_stop))
+
+    def _joined(self, parts: Parts, last: str) -> str:
+        """Parts with their stops; `last` is that of the last one."""
+        style = self.grammar.style
         stops = {"salutation": style.salutation_stop, "opening": style.opening_stop}
-        ends = [stops.get(slot, style.sentence_stop) for slot, _ in parts]
-        ends[-1] = rng.choice(style.last_stop)
+        ends = [*(stops.get(slot, style.sentence_stop) for slot, _ in parts[:-1]), last]
         return style.space.join(text + end for (_, text), end in zip(parts, ends, strict=True))
 
     def exact(self, scene: Scene, size: int, rng: random.Random) -> str:

@@ -45,7 +45,14 @@ def bounds(query):
         ("a slogan in 5 words", {"words": (1, 5)}),
         ("a three-word slogan", {"words": (3, 3)}),
         ("at least 20 words", {"words": (20, None)}),
-        ("a slogan under 40 characters", {"length": (1, 40)}),
+        ("a slogan under 40 characters", {"length": (1, 39)}),
+        ("tagline, max 40 chars", {"length": (1, 40)}),
+        ("a 5 word tagline", {"words": (5, 5)}),
+        ("an 8-word maximum", {"words": (1, 8)}),
+        ("six words or under", {"words": (1, 6)}),
+        ("no longer than 12 words", {"words": (1, 12)}),
+        ("three-word slogan, no exclamation points, no emoji", {"words": (3, 3), "without": (0, 0)}),
+        ("a line without the word 'cheap'", {"without": (0, 0)}),
         ("a short line for a cafe", {"brief": (0, BRIEF)}),
     ],
 )
@@ -53,7 +60,9 @@ def test_requests_are_read_in_both_languages(query, expected):
     assert bounds(query) == expected
 
 
-@pytest.mark.parametrize("query", [*NO_REQUESTS.split(), "a 10 year anniversary", "for 3 companies", "one team", ""])
+@pytest.mark.parametrize(
+    "query", [*NO_REQUESTS.split(), "a 10 year anniversary", "for 3 companies", "one team", "no digital", ""]
+)
 def test_numbers_that_count_nothing_are_left_alone(query):
     assert parse(query, BRIEF) == ()
 
@@ -87,6 +96,11 @@ def test_requests_are_told_in_the_language_of_the_query():
         ("藏头“平安”", "安步当车，平湖秋月", False),
         ("under 20 characters", "Bread, well made.", True),
         ("a slogan in 3 words", "Bread, well made here.", False),
+        ("fewer than 4 words", "Bread, well made here.", False),
+        ("no exclamation marks and no digits", "Bread, well made.", True),
+        ("no exclamation marks and no digits", "Bread at 9.", False),
+        ("without the word 'cheap'", "Cheaply made", True),
+        ("without the word 'cheap'", "Not cheap", False),
     ],
 )
 def test_measuring_follows_the_counting_conventions(query, response, met):

@@ -20,7 +20,6 @@ from kindling.game import Lesson, Rewrite, Rules
 from kindling.prompts.rules import MAX_RULES
 
 NEEDED = 2  # lessons that a check must be named in: one may be a slip of the label or of the explanation
-ROOM = 120  # characters: a longer rule is one that nobody reads
 
 
 @dataclass
@@ -73,7 +72,9 @@ class EmbeddedOptimizer:
             return
         about = {rule: len(family.phrases.keys() & set(understood(rule, self._lexicon))) for rule in draft.rules}
         target = max(
-            (rule for rule in draft.rules if len(rule) + len(phrases) < ROOM), key=about.__getitem__, default=""
+            (rule for rule in draft.rules if len(rule) + len(phrases) < sentences.room),
+            key=about.__getitem__,
+            default="",
         )
         if target and about[target]:
             sharper = sentences.sharpened.format(rule=target.removesuffix(sentences.stop), phrases=phrases)

@@ -39,8 +39,12 @@ FIELDS = {
 
 
 class Sentences(_Entry):
-    """Frames, with the fields that `FIELDS` gives them, and what joins their parts."""
+    """Frames, with the fields that `FIELDS` gives them, and what joins their parts.
 
+    `room` is how many characters a rule may have before nobody reads it.
+    """
+
+    room: int = Field(120, gt=0)
     join: str
     stop: str
     principle: str
@@ -94,8 +98,8 @@ class Script(_Entry):
 
     def kinds(self, text: str) -> tuple[str, ...]:
         """The kinds of flaws, by key, that a tactic or a confession names; none if it means nothing here."""
-        plain = unquoted(text)
-        return tuple(key for key, kind in self.tactics.items() if any(word in plain for word in kind.words))
+        plain = unquoted(text).casefold()
+        return tuple(key for key, kind in self.tactics.items() if any(word.casefold() in plain for word in kind.words))
 
     def phrased(self, keys: Iterable[str]) -> str:
         """The phrases of these checks, joined."""
@@ -122,7 +126,7 @@ def load_script(path: Path, lexicon: Lexicon, grammar: Grammar) -> Script:
 
 def _faults(script: Script, lexicon: Lexicon, grammar: Grammar) -> Iterator[tuple[str, str]]:
     """Place and message of everything that would be misunderstood."""
-    frames = script.sentences.model_dump()
+    frames = script.sentences.model_dump(exclude={"room"})
     for name, frame in frames.items():
         yield from _unknown_fields(f"sentences.{name}", frame, FIELDS.get(name, set()))
     silent = {f"sentences.{name}": frame for name, frame in frames.items()}

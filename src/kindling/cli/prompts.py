@@ -90,7 +90,7 @@ def render(
 
     pack = _pack(task, config)
     prompt = pack.prompt(role)
-    values = sample(role)[0]
+    values = sample(role, pack.settings.language)[0]
     if response is not None and "response" not in values:
         raise TemplateError(f"role {role} is given no response; leave --response out")
     values |= {name: text for name, text in (("query", query), ("response", response)) if text is not None}

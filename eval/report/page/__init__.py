@@ -1,0 +1,1 @@
+"""The page itself: template, style sheet, script."""

@@ -1,0 +1,85 @@
+"""From a path to a page: which kind of run lies there, and which reader knows it.
+
+A folder with a run.json is a run; a JSON file is a certificate, an audit or a scorecard, told apart by their fields; a
+folder without run.json is several of them, such as `kindling demo` makes, in the order in which they were started.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kindling.errors import InputError, RunFolderError
+from kindling.eval.report.blocks import Chapter
+from kindling.eval.report.readers import audits, certificates, curation, grpo, refinement, training
+from kindling.eval.report.rendering import render
+from kindling.eval.report.source import Run, open_run_folder
+
+RUNS: dict[str, Callable[[Run], Chapter]] = {
+    "curate": curation.read,
+    "refine": refinement.read,
+    "train sft": training.read,
+    "train rm": training.read,
+    "train grpo": grpo.read,
+}
+FILES: tuple[tuple[frozenset[str], Callable[[Path, dict[str, Any]], Chapter]], ...] = (
+    (frozenset(("judge", "lines", "findings")), certificates.read),
+    (frozenset(("files", "findings", "severe")), audits.read),
+)
+
+
+def report(path: Path) -> str:
+    """The page about `path`. Raises `UsageError` in one line if there is nothing that can be reported."""
+    chapters = chapters_of(path)
+    title = path.resolve().name if len(chapters) > 1 else chapters[0].title
+    return render(title, chapters)
+
+
+def chapters_of(path: Path) -> list[Chapter]:
+    """A chapter for each run that lies at `path`."""
+    if not path.exists():
+        raise InputError(f"{path}: no such run; name a run folder, or the JSON file of a certificate or an audit")
+    if path.is_file():
+        return [_file(path)]
+    if (path / "run.json").exists():
+        return [_run(path)]
+    found = sorted(_inside(path), key=lambda one: one.made)
+    if not found:
+        raise RunFolderError(f"{path}: no run: it holds no run.json, nor folders with one")
+    return found
+
+
+def _run(path: Path) -> Chapter:
+    run = open_run_folder(path)
+    if run.command not in RUNS:
+        raise RunFolderError(f"{path}: made by 'kindling {run.command}', of which there is no report")
+    return RUNS[run.command](run)
+
+
+def _file(path: Path) -> Chapter:
+    data = _json(path)
+    for fields, reader in FILES:
+        if isinstance(data, dict) and fields <= data.keys():
+            return reader(path, data)
+    raise InputError(f"{path}: neither a certificate nor an audit; name a run folder, or one of these as JSON")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON, or half of it: {error}") from error
+
+
+def _inside(folder: Path) -> Iterator[Chapter]:
+    """Every run in the folders and JSON files right under `folder`; other things may lie beside them."""
+    for entry in sorted(folder.iterdir()):
+        if (entry / "run.json").is_file():
+            yield _run(entry)
+        elif entry.suffix == ".json" and entry.is_file():
+            data = _json(entry)
+            if isinstance(data, dict) and any(fields <= data.keys() for fields, _ in FILES):
+                yield _file(entry)

@@ -74,8 +74,6 @@ def agreement(labels: Bools, scores: Floats, weights: Floats, ranking: Floats | 
     outcome = (labels & called, ~labels & called, ~labels & ~called, labels & ~called)
     tp, fp, tn, fn = (weights @ kind for kind in outcome)
     total = tp + fp + tn + fn
-    accuracy = _ratio(tp + tn, total)
-    chance = _ratio((tp + fp) * (tp + fn) + (tn + fn) * (tn + fp), total * total)
     return Agreement(
         cases=len(labels),
         good=int(labels.sum()),
@@ -83,16 +81,24 @@ def agreement(labels: Bools, scores: Floats, weights: Floats, ranking: Floats | 
         false_good=int(outcome[1].sum()),
         true_bad=int(outcome[2].sum()),
         false_bad=int(outcome[3].sum()),
-        accuracy=resampled(accuracy),
+        accuracy=resampled(_ratio(tp + tn, total)),
         precision=resampled(_ratio(tp, tp + fp)),
         recall=resampled(_ratio(tp, tp + fn)),
         specificity=resampled(_ratio(tn, tn + fp)),
         f1=resampled(_ratio(2 * tp, 2 * tp + fp + fn)),
-        kappa=resampled(_ratio(accuracy - chance, 1 - chance)),
+        kappa=resampled(kappa(labels, called, weights)),
         auc=resampled(auc(labels, scores if ranking is None else ranking, weights)),
         brier=resampled(_ratio(weights @ (scores - labels) ** 2, total)),
         ece=resampled(ece(labels, scores, weights)),
     )
+
+
+def kappa(labels: Bools, called: Bools, weights: Floats) -> Floats:
+    """Take Cohen's kappa of what was `called` good for every row of `weights`; NaN where chance explains all."""
+    total, good, said = weights.sum(axis=1), weights @ labels, weights @ called
+    accuracy = _ratio(weights @ (labels == called), total)
+    chance = _ratio(good * said + (total - good) * (total - said), total * total)
+    return _ratio(accuracy - chance, 1 - chance)
 
 
 def auc(labels: Bools, scores: Floats, weights: Floats) -> Floats:

@@ -50,8 +50,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, rankdata
 
-from kindling.eval.agreement import agreement
-from kindling.eval.intervals import Floats
+from kindling.eval.agreement import kappa as kappas
+from kindling.eval.intervals import Estimate, Floats, resample, resampled
 from kindling.game import Decision, Evidence, Refusal, Rules
 from kindling.prompts.rules import MAX_RULES, is_plain
 from kindling.records import Verdict
@@ -137,6 +137,7 @@ def weigh(evidence: Evidence, limits: GateLimits) -> Decision:
     gains = ((after == good).astype(int) - (before == good).astype(int))[both]
     p = sign_flip(_summed(gains * _weights(good[both]), _numbered(evidence.groups)[both]))
     kappa = _kappa(good[both], before[both]), _kappa(good[both], after[both])
+    rise = _rise(good[both], before[both], after[both], _numbered(evidence.groups)[both])
     lengths = np.array(evidence.lengths, dtype=float)[both]
     alpha = limits.alpha / max(1, evidence.looks)
     passed_again = tuple(np.flatnonzero((old_attacks == _BAD) & (new_attacks == _GOOD)).tolist())
@@ -158,6 +159,7 @@ def weigh(evidence: Evidence, limits: GateLimits) -> Decision:
         p=p,
         alpha=alpha,
         kappa=kappa,
+        rise=None if rise.low is None or rise.high is None else (rise.low, rise.high),
         length=(was and was[0], now and now[0]),
         passed_again=passed_again,
         unscored=int((after == _NONE).sum()),
@@ -199,7 +201,16 @@ def _summed(gains: NDArray[np.int_], groups: NDArray[np.intp]) -> NDArray[np.int
 
 
 def _kappa(good: Bools, codes: Codes) -> float | None:
-    return agreement(good, codes.astype(float), np.ones((1, len(good)))).kappa.value
+    return resampled(kappas(good, codes == _GOOD, np.ones((1, len(good))))).value
+
+
+def _rise(good: Bools, before: Codes, after: Codes, groups: NDArray[np.intp]) -> Estimate:
+    """How far kappa rises, with an interval over groups; for people, since the test above decides."""
+    if not len(groups):
+        return Estimate()
+    weights = resample([str(group) for group in groups], 0)
+    was, now = (kappas(good, codes == _GOOD, weights) for codes in (before, after))
+    return resampled(now - was)
 
 
 def _more_silent(before: Codes, after: Codes, share: float) -> bool:

@@ -94,10 +94,10 @@ class Decision:
 
     `better` and `worse` count validation cases that only the new judge or only the old one got right; `p` goes by query
     with both labels counting the same, is one-sided and compared with `alpha`, the level of the whole run shared among
-    its looks. `kappa` and `length` are (before,
-    after): agreement with the labels, and how far the verdict goes by length among texts of one label (.5 is not at
-    all). `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures are None
-    where a proposal was refused before it was measured.
+    its looks. `kappa` and `length` are (before, after): agreement with the labels, and how far the verdict goes by
+    length among texts of one label (.5 is not at all); `rise` is the 95 % interval of the rise of kappa, over groups,
+    and decides nothing. `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures
+    are None where a proposal was refused before it was measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -107,6 +107,7 @@ class Decision:
     p: float | None = None
     alpha: float | None = None
     kappa: tuple[float | None, float | None] | None = None
+    rise: tuple[float, float] | None = None
     length: tuple[float | None, float | None] | None = None
     passed_again: tuple[int, ...] = ()
     unscored: int = 0

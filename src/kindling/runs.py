@@ -5,7 +5,7 @@ process lives, and on `--resume` compares the settings that define the run with 
 goes on, or none does. Templates, budgets and concurrency may differ on a resume, since they decide which calls are
 made, not what they mean. A run that ends before anything was done in it is discarded, as if it had not been started.
 
-    run.json       what ran: settings, versions, template hashes, counts, tokens, cost; rewritten atomically
+    run.json       what ran: its format, settings, versions, template hashes, counts, tokens, cost; rewritten atomically
     events.jsonl   what happened, a line each, appended
     .lock          held while a process works here
 
@@ -28,6 +28,7 @@ import orjson
 from kindling.errors import RunFolderError
 from kindling.tables import write_json
 
+FORMAT = 1  # of run folders; one without a number was made before there were numbers, and is the same
 PACKAGES = ("kindling", "langgraph", "langchain-openai", "openai", "jinja2", "pydantic", "scikit-learn", "torch", "trl")
 
 
@@ -102,7 +103,7 @@ def _open(path: Path, command: str, settings: Mapping[str, Any], resume: bool) -
         raise RunFolderError(f"{path}: another process has just used this run folder")
     for left_by_a_kill in path.glob(".*.tmp"):
         left_by_a_kill.unlink()
-    record = record or {"command": command, "settings": settings, "started": _now()}
+    record = record or {"format": FORMAT, "command": command, "settings": settings, "started": _now()}
     folder = RunFolder(path, lock, record, new=not used)
     folder.event("resumed" if used else "started", argv=sys.argv[1:])
     return folder
@@ -115,22 +116,38 @@ def _visible(path: Path) -> list[Path]:
 
 def _read_record(path: Path, command: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The run.json in `path`, which must be the same run."""
-    file = path / "run.json"
-    try:
-        record: dict[str, Any] = orjson.loads(file.read_bytes())
-        before = record["settings"]
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path}: holds files but no run.json, so it is no run to resume") from error
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise RunFolderError(f"{file}: not a run record; choose another folder") from error
+    if not (path / "run.json").exists():
+        raise RunFolderError(f"{path}: holds files but no run.json, so it is no run to resume")
+    record = read_record(path)
     if record.get("command") != command:
         raise RunFolderError(f"{path}: made by 'kindling {record.get('command')}', not by 'kindling {command}'")
     # through JSON, since that is how the earlier settings came here
     now = orjson.loads(orjson.dumps(settings))
-    for name, then, instead in _differences(before, now):
+    for name, then, instead in _differences(record["settings"], now):
         raise RunFolderError(
             f"{path}: the run was started with {name} = {_short(then)}, not {_short(instead)};"
             " resume it with the same settings, or choose another folder"
+        )
+    return record
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The run.json in the folder `path`. Raises `RunFolderError` if it is none, torn, or of a newer kindling."""
+    file = path / "run.json"
+    try:
+        record = orjson.loads(file.read_bytes())
+    except OSError as error:
+        raise RunFolderError(f"{path}: no run: no run.json that can be read: {error.strerror or error}") from error
+    except orjson.JSONDecodeError as error:
+        raise RunFolderError(f"{file}: not a run record, or half of one; choose another folder") from error
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict) or not record.get("command"):
+        raise RunFolderError(f"{file}: not a run record; choose another folder")
+    found = record.get("format", FORMAT)
+    if found != FORMAT:
+        made_by = record.get("versions", {}).get("kindling", "another version")
+        raise RunFolderError(
+            f"{path}: a run of format {found}, made by kindling {made_by}; this kindling reads format {FORMAT}:"
+            " install a newer one"
         )
     return record
 

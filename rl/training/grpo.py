@@ -5,23 +5,30 @@
 
 A checkpoint is only made where a rollout ends, so that a run that goes on from it draws the same texts as one that
 never stopped. With a shadow judge the weights that are left at the end are those of the checkpoint that *it* liked
-best, not the last ones: the reward is what the run has learned to please.
+best, not the last ones: the reward is what the run has learned to please. The last checkpoint has written no rollout
+that a shadow could have looked at, so some texts are drawn from it for a look of its own.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns, rmtree
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from kindling.errors import ConfigError, InputError
-from kindling.rl.firewall.shadow import ShadowScore, ShadowWatch
+from kindling.rl.firewall import baseline
+from kindling.rl.firewall.shadow import AT_MOST, ShadowScore, ShadowWatch
+from kindling.rl.policy.sampling import Sampling
+from kindling.rl.rewards.judging import CachedJudge
+from kindling.rl.rewards.shape import CaseOf
 from kindling.rl.training import vllm as rollouts
 from kindling.rl.training.arguments import is_main, lora, processes, shared
 from kindling.rl.training.checkpoints import PREFIX
 from kindling.rl.training.completions import Completions
 from kindling.rl.training.data import Row
-from kindling.rl.training.runner import Job, Result, dataset, loading, merge, run, save
+from kindling.rl.training.runner import Job, Result, dataset, keep_metrics, loading, merge, run, save
 from kindling.rl.training.settings import GrpoSettings, VllmSettings, micro_batch
 
 if TYPE_CHECKING:
@@ -30,14 +37,23 @@ if TYPE_CHECKING:
     from kindling.rl.firewall.callback import FirewallCallback
     from kindling.rl.rewards.reward import Reward
 
+LOG = logging.getLogger("kindling.rl.training")
 # of a checkpoint, what a model does not need
 STATE = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.json", "*.bin", "whole", "firewall.json")
 
 
 class RememberedShadow(ShadowWatch):
-    """A shadow that also remembers what was drained last, to compare checkpoints by."""
+    """A shadow that remembers what was drained last, to compare checkpoints by; it also looks at texts it is given."""
 
-    latest: tuple[ShadowScore, ...] = ()
+    def __init__(self, judge: CachedJudge, case_of: CaseOf, every: int) -> None:
+        super().__init__(judge, every)
+        self.latest: tuple[ShadowScore, ...] = ()
+        self._case_of = case_of
+
+    def look(self, texts: Sequence[tuple[str, str]]) -> list[float]:
+        """The scores of (query, response) texts, without those that could not be judged."""
+        verdicts = self._judge.judge_all([self._case_of(*text) for text in texts])
+        return [verdict.score for verdict in verdicts if verdict.score is not None]
 
     def drain(self) -> list[ShadowScore]:
         """The scores since the last call."""
@@ -107,6 +123,8 @@ def train(job: Job, rows: Sequence[Row], parts: Parts) -> Result:
         trainer.add_callback(rollouts.proof(trainer, parts.vllm.tolerance))
     trainer.add_callback(_keeper(job, parts))
     result = run(trainer, job, len(rows), settings.steps_per_rollout)
+    if result.stopped is None and parts.shadow is not None:
+        result = _last_look(trainer, job, parts.shadow, [row["query"] for row in rows], result)
     if result.stopped is None or job.stop.kind == "breach":
         best = _best(trainer)
         made = save(trainer, job) if best is None else _take(job, best)
@@ -121,8 +139,12 @@ def arguments(job: Job, settings: GrpoSettings, vllm: VllmSettings) -> "GRPOConf
     from trl import GRPOConfig
 
     size, _ = micro_batch(settings.batch, settings.micro_batch, processes())
+    # one that keeps a single checkpoint removes the last at its end, before the shadow has looked at it
+    given = shared(settings, settings.batch, job.folder, job.seed, job.log) | {
+        "save_total_limit": max(2, settings.keep)
+    }
     return GRPOConfig(
-        **shared(settings, settings.batch, job.folder, job.seed, job.log),
+        **given,
         steps_per_generation=settings.completions // (size * processes()),
         num_generations=settings.group,
         num_iterations=settings.iterations,
@@ -165,17 +187,52 @@ def _keeper(job: Job, parts: Parts) -> Any:
             known = [one.score for one in scores if one.score is not None]
             if not known:
                 return
-            step, mean = scores[0].step, sum(known) / len(known)
+            mean = fmean(known)
             state.log_history[-1]["shadow"] = mean
             # texts of step N were written by the weights of checkpoint N
-            made = job.folder / f"{PREFIX}{step}"
-            if made.is_dir() and (state.best_metric is None or mean > state.best_metric):
-                state.best_metric, state.best_global_step, state.best_model_checkpoint = mean, step, str(made)
+            _prefer(state, job.folder / f"{PREFIX}{scores[0].step}", mean)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             parts.completions.write(state.global_step)
 
     return Keeper()
+
+
+def _prefer(state: Any, checkpoint: Path, mean: float) -> None:
+    """Take `checkpoint` for the best one if it is there, and the shadow liked its texts better than any before."""
+    if checkpoint.is_dir() and (state.best_metric is None or mean > state.best_metric):
+        step = int(checkpoint.name.removeprefix(PREFIX))
+        state.best_metric, state.best_global_step, state.best_model_checkpoint = mean, step, str(checkpoint)
+
+
+def _last_look(
+    trainer: "GRPOTrainer", job: Job, shadow: RememberedShadow, queries: Sequence[str], result: Result
+) -> Result:
+    """Have the shadow look at texts of the last checkpoint, as many as at a step; one process draws and asks.
+
+    They follow from the weights and the seed, so a run that is resumed here finds their verdicts in the ledger. Without
+    scores the last checkpoint is not compared, and `result` stays as it is.
+    """
+    from accelerate.utils import gather_object
+
+    settings = job.settings
+    assert isinstance(settings, GrpoSettings)
+    last, scores = job.folder / f"{PREFIX}{result.steps}", list[float]()
+    if is_main() and last.is_dir():
+        drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, job.seed)
+        try:
+            texts = baseline.draw(str(last), queries, min(AT_MOST, settings.completions), drawn)
+            scores = shadow.look([(one.query, one.response) for one in texts])
+        except Exception as error:  # what it would have said must not cost what has been trained
+            LOG.error("the last checkpoint gets no look of the shadow judge: %s", error)
+    scores = gather_object(scores)
+    if not scores:
+        return result
+    _prefer(trainer.state, last, fmean(scores))
+    trainer.state.log_history.append({"step": result.steps, "shadow": fmean(scores)})
+    if is_main():
+        keep_metrics(job, trainer.state)
+    return replace(result, history=tuple(trainer.state.log_history))
 
 
 def _best(trainer: "GRPOTrainer") -> Path | None:

@@ -12,7 +12,7 @@ one writes.
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,10 @@ def loading(model: str) -> Iterator[None]:
         raise ConfigError(f"{model}: cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
+class _AllDone(Exception):
+    """Every step has been taken: by a run that was killed after its last checkpoint."""
+
+
 def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     """Train to the end, or until `job.stop`; go on from the newest whole checkpoint, if there is one.
 
@@ -111,7 +115,7 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.add_callback(_watch(job, align))
     began = time.monotonic()
-    with checkpoints.stop_on_signal(job.stop):
+    with checkpoints.stop_on_signal(job.stop), suppress(_AllDone):
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     state = trainer.state
     return Result(
@@ -133,6 +137,10 @@ def _watch(job: Job, align: int) -> "TrainerCallback":
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step >= state.max_steps:  # weights and state are loaded, and the trainer would step on
+                raise _AllDone
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if job.on_step is not None and is_main():
                 job.on_step(state.global_step, state.max_steps, state.log_history[-1] if state.log_history else {})
@@ -145,9 +153,14 @@ def _watch(job: Job, align: int) -> "TrainerCallback":
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if is_main():
                 checkpoints.seal(job.folder, state.global_step)
-                write_jsonl(job.out / "metrics.jsonl", state.log_history)
+                keep_metrics(job, state)
 
     return Watch()
+
+
+def keep_metrics(job: Job, state: Any) -> None:
+    """Write what was logged so far to RUN/metrics.jsonl."""
+    write_jsonl(job.out / "metrics.jsonl", state.log_history)
 
 
 def _agree(stop: Stop) -> None:

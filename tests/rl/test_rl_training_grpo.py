@@ -69,8 +69,8 @@ def test_the_weights_that_are_left_are_those_that_the_shadow_liked_best(command,
         done = kindling(tmp_path, *command, "--out", "run", "--set", "train.keep=1", "--json")
     assert done.status == 0, done.err
     looks = metrics(tmp_path / "run", "shadow")
-    assert len(looks) == STEPS
-    best = max(range(2, STEPS, 2), key=lambda step: looks[step])  # the first of the largest, as the run takes it
+    assert len(looks) == STEPS + 1  # one at every step, and one at what the last step has left
+    best = max(range(2, STEPS + 1, 2), key=lambda step: looks[step])  # the first of the largest, as the run takes it
     measured = json.loads(done.out)["measured"]
     assert measured["best checkpoint"] == f"checkpoint-{best}"
     assert measured["shadow at the best checkpoint"] == looks[best]
@@ -78,6 +78,28 @@ def test_the_weights_that_are_left_are_those_that_the_shadow_liked_best(command,
     assert weights(model) == weights(tmp_path / f"run/trainer/checkpoint-{best}")
     assert {path.suffix for path in model.iterdir()} == {".safetensors", ".json", ".jinja", ".md"}
     assert "was not certified" in (model / "README.md").read_text()
+
+
+def test_the_last_checkpoint_is_looked_at_once_also_by_a_run_that_is_killed_then(command, tmp_path):
+    paid_shadow = [{"llm": "embedded", "embedded": "llm"}.get(word, word) for word in command]
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        whole = kindling(tmp_path, *paid_shadow, "--out", "whole", "--json")
+        assert whole.status == 0, whole.err
+        paid = server.stats()["answered"]
+    with serve(latency_s=0.1) as server:
+        project(tmp_path, server, roles=("judge",))
+        kill_after(tmp_path, STEPS, "cut", *paid_shadow, "--out", "cut")
+        before = server.stats()["answered"]
+        done = kindling(tmp_path, *paid_shadow, "--out", "cut", "--resume", "--json")
+        assert done.status == 0, done.err
+        stats = server.stats()
+    assert before < paid  # killed before that look was over
+    assert stats["repeated"] <= 8  # what was in flight
+    assert stats["answered"] - stats["repeated"] == paid
+    assert metrics(tmp_path / "cut", "shadow") == metrics(tmp_path / "whole", "shadow")
+    assert json.loads(done.out)["measured"] == json.loads(whole.out)["measured"]
+    assert weights(tmp_path / "cut/model") == weights(tmp_path / "whole/model")
 
 
 def test_an_empty_budget_ends_the_run_before_the_step_and_more_of_it_goes_on_to_the_same_weights(command, tmp_path):

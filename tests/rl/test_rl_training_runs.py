@@ -1,6 +1,7 @@
 """SFT and reward model over TRL: they learn, survive a kill with the same weights, and leave whole, honest folders."""
 
 import json
+import shutil
 
 import orjson
 import pytest
@@ -60,6 +61,24 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_model, tmp_path):
     assert weights(tmp_path / "cut/model") == weights(tmp_path / "whole/model")
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
     assert not (tmp_path / "cut/trainer/checkpoint-99").exists()
+
+
+@pytest.mark.parametrize("stage", ["sft", "rm"])
+def test_a_run_that_is_killed_after_its_last_step_takes_no_further_one(stage, tiny_model, tmp_path):
+    files, more = {"sft": (sft_file, SFT), "rm": (pair_file, RM)}[stage]
+    command = ("train", stage, "--data", files(tmp_path), "--model", tiny_model, *more, "--out", "run", "--json")
+    whole = kindling(tmp_path, *command, "--set", "train.max_steps=3")  # in the midst of an epoch
+    assert whole.status == 0, whole.err
+    model = tmp_path / "run/model"
+    before, losses = weights(model), metrics(tmp_path / "run")
+    shutil.rmtree(model)
+    again = kindling(tmp_path, *command, "--set", "train.max_steps=3", "--resume")
+    assert again.status == 0, again.err
+    assert weights(model) == before
+    assert metrics(tmp_path / "run") == losses
+    told = [json.loads(done.out) for done in (whole, again)]
+    assert told[0]["steps"] == told[1]["steps"] == 3
+    assert told[0]["measured"] == told[1]["measured"]
 
 
 def test_an_adapter_and_the_model_it_is_merged_into_say_the_same(tiny_model, tmp_path):

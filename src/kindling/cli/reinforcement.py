@@ -241,7 +241,7 @@ def _parts(
     judged, watched = bench.batches
     judge = cached(bench.judge, "ledger.sqlite", judged) if bench.judge else None
     second = cached(bench.shadow, "shadow.sqlite", watched) if bench.shadow else None
-    shadow = RememberedShadow(second, settings.shadow_every) if second else None
+    shadow = RememberedShadow(second, case_of, settings.shadow_every) if second else None
     watch = None
     if judge is not None:
         cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))
@@ -328,7 +328,7 @@ def _describe(request: Request, rows: data.Data, planned: planning.Planned, benc
     cost = 0.0
     if planned.plan is not None:
         rollouts = planned.plan.rollouts
-        looks = -(-planned.plan.steps // settings.shadow_every)
+        looks = -(-planned.plan.steps // settings.shadow_every) + 1  # and one at the end
         asked = (
             (bench.judge, "", planned.plan.judgements + rollouts * PER_STEP),
             (bench.shadow, "shadow ", looks * min(AT_MOST, settings.completions)),

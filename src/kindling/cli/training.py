@@ -303,7 +303,8 @@ def _show(request: Request, report: dict[str, Any], kind: str | None) -> None:
     measured = [
         (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in report["measured"].items()
     ]
-    console.table("Measured on queries that were held out", ("what", "value"), measured)
+    title = {"rm": "Measured on queries that were held out"}.get(request.stage, "Means of the shadow judge's scores")
+    console.table(title, ("what", "value"), measured)
     pace = f"{report['steps']:,} of {report['planned']:,} steps in {console.duration(report['seconds'])}"
     console.out.print(f"{pace} → {report['model'] or report['out']}")
     if kind is not None:

@@ -26,10 +26,7 @@ Kind = Literal["better", "not distinguishable", "power", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """A judge that a model's training has to do with, and how: "reward", "shadow", or in other words.
-
-    Only a shadow, which watches and says which checkpoint is best, gives no verdict that the model learns from.
-    """
+    """A judge that a model has to do with, and `how`: "reward", "shadow" (it chose a checkpoint), "the same model"."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     judge: str
@@ -80,7 +77,7 @@ class Accuracy:
 class Evaluator:
     """A judge: `template` is the hash of its prompt, `model` as MODEL @ ENDPOINT, empty where none is asked.
 
-    `independent_of` names the models whose training it had no part in. Without `accuracy`, `uncorrected` says why.
+    `independent_of` names the models that it is not tied to. Without `accuracy`, `uncorrected` says why.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -2,7 +2,7 @@
 
 Two models are called apart only where the exact test, corrected for all pairs, is below 5 % *and* the interval of their
 difference leaves 0 out; else the sentence says that they are not distinguishable on these queries, which is not that
-they are equal. A judge that a model's training had to do with is named as such in every sentence that rests on it.
+they are equal. A judge that is tied to a model is named as such in every sentence that rests on it.
 Warnings say what would make a reader draw the wrong conclusion from the tables.
 """
 
@@ -48,9 +48,7 @@ def _compared(one: Comparison) -> Conclusion:
 def _about_judge(judge: Evaluator, cards: Sequence[Card]) -> Iterator[Conclusion]:
     tied = [card.model for card in cards if card.group == ALL and card.model not in judge.independent_of]
     if tied:
-        yield _warning(
-            judge.name, f"had a part in the training of {', '.join(tied)}: of them it is no independent evidence"
-        )
+        yield _warning(judge.name, f"is tied to {', '.join(tied)}: of them it is no independent evidence")
     if judge.accuracy is None:
         yield _warning(judge.name, f"rates are what it says, not corrected for its errors: {judge.uncorrected}")
     elif not judge.accuracy.passed:

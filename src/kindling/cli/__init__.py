@@ -15,6 +15,7 @@ from kindling.cli.audit import audit
 from kindling.cli.certify import certify
 from kindling.cli.curate import curate
 from kindling.cli.demo import demo
+from kindling.cli.eval import evaluate
 from kindling.cli.export import export
 from kindling.cli.fit_judge import fit_judge
 from kindling.cli.generate import generate
@@ -43,6 +44,7 @@ app.command()(curate)
 app.command()(judge)
 app.command()(serve)
 app.command()(export)
+app.command("eval")(evaluate)
 app.command()(fit_judge)
 app.command()(generate)
 app.add_typer(train, name="train")

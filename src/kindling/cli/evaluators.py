@@ -1,0 +1,114 @@
+"""Judges of `kindling eval`: who they are, which models they are independent of, and how far they may be believed.
+
+A judge is tied to a model if it rewarded the model, or one that the model was trained from, by name or by the model
+that plays in it: a debate of the embedded critics is no other opinion than the embedded judge's. Such a judge is
+refused unless it is allowed to evaluate all the same. One that watched as a shadow, or that is played by the model
+whose texts it judges, is only said to be tied.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kindling.cli import casting
+from kindling.cli.contestants import REWARD, placed
+from kindling.errors import ConfigError
+from kindling.eval.certificate import Certificate, fits, load_certificate
+from kindling.eval.scorecard.card import Accuracy, Contestant, Evaluator, Tie
+
+NO_CERTIFICATE = "no certificate was given"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The judges with their plans, in one order, and the models with the ties that these judges have to them."""
+
+    plans: tuple[casting.CastPlan, ...]
+    judges: tuple[Evaluator, ...]
+    models: tuple[Contestant, ...]
+
+
+def bench(
+    plans: Sequence[casting.CastPlan], models: Sequence[Contestant], certificates: Sequence[Path], *, allowed: bool
+) -> Bench:
+    """Say who judges whom. Raises `ConfigError` for a judge that rewarded a model, or another judge's certificate."""
+    tied = tuple(replace(model, ties=tuple(_ties(model, plans))) for model in models)
+    for model in tied:
+        for tie in model.ties:
+            if tie.how == REWARD and not allowed:
+                raise ConfigError(
+                    f"--judge {tie.judge}: its verdicts were the reward of {model.name}, so it is no judge of it; "
+                    "evaluate by another, or add --allow-reward-judge"
+                )
+    known = asyncio.run(_templates(plans))
+    found = {plan.judge: _accuracy(plan, template, certificates) for plan, template in zip(plans, known, strict=True)}
+    for file in certificates:
+        if not any(accuracy and accuracy.file == str(file) for accuracy in found.values()):
+            name = load_certificate(file).judge.name
+            raise ConfigError(f"{file}: speaks for {name}, which is none of the judges ({', '.join(found)})")
+    judges = tuple(
+        Evaluator(
+            name=plan.judge,
+            template=template,
+            model=plan.models,
+            accuracy=found[plan.judge],
+            uncorrected="" if found[plan.judge] else NO_CERTIFICATE,
+            independent_of=tuple(one.name for one in tied if plan.judge not in {tie.judge for tie in one.ties}),
+        )
+        for plan, template in zip(plans, known, strict=True)
+    )
+    return Bench(tuple(plans), judges, tied)
+
+
+def _ties(model: Contestant, plans: Sequence[casting.CastPlan]) -> list[Tie]:
+    """The ties of a model to these judges: to each one at most, that of a reward first."""
+    found: dict[str, Tie] = {}
+    for plan in plans:
+        kin = {placed(name) for name in (plan.judge, *plan.players.values())}
+        for tie in sorted(model.ties, key=lambda one: one.how != REWARD):
+            if tie.judge in kin:
+                found.setdefault(plan.judge, Tie(plan.judge, tie.how))
+    return list(found.values())
+
+
+async def _templates(plans: Sequence[casting.CastPlan]) -> list[str]:
+    """The hashes of the judges' prompts, as certificates name them."""
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for plan in plans:
+            async with casting.open_cast(plan, Path(scratch) / casting.LEDGER) as company:
+                found.append(company.judge.template)
+    return found
+
+
+def _accuracy(plan: casting.CastPlan, template: str, certificates: Sequence[Path]) -> Accuracy | None:
+    """What the certificates say of a judge. Raises `ConfigError` if one is of this name but of another prompt."""
+    for file in certificates:
+        certificate = load_certificate(file)
+        if certificate.judge.name != plan.judge:
+            continue
+        # one that failed still says how often the judge errs
+        reasons = fits(replace(certificate, passed=True), plan.judge, template, plan.models)
+        if reasons:
+            raise ConfigError(f"{file}: {'; '.join(reasons)}; certify the judge as it is now")
+        return _errors(file, certificate)
+    return None
+
+
+def _errors(file: Path, certificate: Certificate) -> Accuracy:
+    found, queries = certificate.findings.agreement, certificate.data.queries
+    bad = found.false_good + found.true_bad
+    if not found.good or not bad:
+        raise ConfigError(f"{file}: has no scored {'bad' if found.good else 'good'} case, so no errors to correct by")
+    return Accuracy(
+        file=str(file),
+        passed=certificate.passed,
+        good=found.good,
+        true_good=found.true_good,
+        trials_good=min(found.good, queries),
+        bad=bad,
+        true_bad=found.true_bad,
+        trials_bad=min(bad, queries),
+    )

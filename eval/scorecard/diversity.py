@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.stats import t
+from threadpoolctl import threadpool_limits
 
 from kindling.eval.intervals import Estimate
 from kindling.eval.scorecard.card import Diversity
@@ -130,7 +131,8 @@ def similarities(texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[n
 
 def vendi(kernel: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
     """Take the Vendi score of a matrix of similarities with ones on its diagonal."""
-    values = np.linalg.eigvalsh(kernel / len(kernel))
+    with threadpool_limits(1):  # sums in another order are other bytes, and so small a matrix only waits for threads
+        values = np.linalg.eigvalsh(kernel / len(kernel))
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))
 

@@ -58,7 +58,8 @@ def rate(values: Floats | Sequence[float] | Sequence[bool], clusters: Sequence[s
     if not len(array):
         return Estimate()
     value = float(array.mean())
-    return Estimate(value, *wilson(value, trials(array, clusters)))
+    low, high = wilson(value, trials(array, clusters))
+    return Estimate(value, min(low, value), max(high, value))  # rounding may leave the ends of 0 and 1 short of them
 
 
 def corrected(value: float, size: float, accuracy: Accuracy) -> Estimate:

@@ -39,7 +39,8 @@ class JudgeCard:
     """Who was judged: `model` as MODEL @ ENDPOINT, empty where no model is asked; `template` the hash of its prompt.
 
     `served` tells what the endpoints said they are ("model/fingerprint"); `folds` is 0 for a judge that was measured
-    as it is, and else the number of folds that it was refitted on.
+    as it is, and else the number of folds that it was refitted on. `grading` says how a model's verdicts became scores,
+    such as "auto, 3 votes": empty where no model decides, None in certificates that were made before it was told.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -48,6 +49,7 @@ class JudgeCard:
     model: str
     served: tuple[str, ...]
     folds: int
+    grading: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +265,11 @@ def _attacked(family: Family, limits: CertifySection) -> Line:
     return _answered(line, family.unscored, family.trials + family.unscored, limits.max_unscored)
 
 
-def fits(certificate: Certificate, judge: str, template: str, model: str) -> list[str]:
+def fits(certificate: Certificate, judge: str, template: str, model: str, grading: str) -> list[str]:
     """Say why the certificate does not speak for this judge, a short sentence each; an empty list if it does.
 
-    `judge` is its name, `template` the hash of its prompt, `model` is MODEL @ ENDPOINT (empty where no model is asked).
+    `judge` is its name, `template` the hash of its prompt, `model` is MODEL @ ENDPOINT (empty where no model is asked),
+    `grading` how its verdicts become scores, as in `JudgeCard`.
     """
     card = certificate.judge
     reasons = [
@@ -278,6 +281,10 @@ def fits(certificate: Certificate, judge: str, template: str, model: str) -> lis
         )
         if had != now
     ]
+    if card.model == model and grading and card.grading is None:
+        reasons.append(f"it does not say how verdicts were graded (now: {grading}); make it anew with kindling certify")
+    elif card.model == model and (card.grading or "") != grading:
+        reasons.append(f"it was made for verdicts graded {card.grading or 'none'!r}, not {grading or 'none'!r}")
     if not certificate.passed:
         reasons.append(f"it failed: {', '.join(certificate.failed)}")
     return reasons

@@ -15,6 +15,7 @@ Nothing here knows what is computed: the commands put their datasets, journal an
 import fcntl
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -102,7 +103,7 @@ def _open(path: Path, command: str, settings: Mapping[str, Any], resume: bool) -
         lock.close()
         raise RunFolderError(f"{path}: another process has just used this run folder")
     for left_by_a_kill in path.glob(".*.tmp"):
-        left_by_a_kill.unlink()
+        shutil.rmtree(left_by_a_kill) if left_by_a_kill.is_dir() else left_by_a_kill.unlink()
     record = record or {"format": FORMAT, "command": command, "settings": settings, "started": _now()}
     folder = RunFolder(path, lock, record, new=not used)
     folder.event("resumed" if used else "started", argv=sys.argv[1:])

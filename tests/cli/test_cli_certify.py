@@ -91,7 +91,7 @@ def test_a_judge_without_a_model_is_measured_and_its_certificate_says_for_whom_i
     assert certificate.judge.name == "embedded"
     assert certificate.cost.calls == certificate.cost.money == 0
     assert certificate.limits["attack_cases"] == 2
-    assert fits(certificate, "embedded", certificate.judge.template, "")[1:] == []
+    assert fits(certificate, "embedded", certificate.judge.template, "", "")[1:] == []
     assert not (tmp_path / "cert.json.ledger.sqlite").exists()
 
 
@@ -213,6 +213,7 @@ def test_paid_calls_are_planned_and_paid_once_and_a_stopped_run_goes_on(run, lab
     certificate = load_certificate(tmp_path / "cert.json")
     assert certificate.judge.model == "scripted-judge @ scripted"
     assert certificate.judge.served == ("scripted-judge scripted",)
+    assert certificate.judge.grading == "auto, 1 vote"
     assert certificate.cost.calls == pytest.approx(1000)
     assert certificate.cost.recalled == pytest.approx(paid / after["answered"], abs=0.02)
     assert certificate.cost.money == pytest.approx(

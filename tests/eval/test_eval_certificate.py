@@ -131,7 +131,7 @@ async def certified(judge, make=plain, data=None, forged=(), **limits):
     return Certificate(
         FORMAT,
         all(line.passed is not False for line in held),
-        JudgeCard(judge.name, judge.template, "", (), 0),
+        JudgeCard(judge.name, judge.template, "", (), 0, ""),
         DataCard("cases.jsonl", "00", 80, 40, 40),
         held,
         findings,
@@ -557,9 +557,9 @@ async def test_a_certificate_survives_the_disk_and_refuses_to_be_stretched(tmp_p
     path = tmp_path / "cert.json"
     save_certificate(path, certificate)
     assert load_certificate(path) == certificate
-    assert fits(certificate, "sound", "t1", "") == []
-    assert fits(certificate, "other", "t1", "") == ["it was made for judge 'sound', not 'other'"]
-    reasons = fits(certificate, "sound", "t2", "m @ e")
+    assert fits(certificate, "sound", "t1", "", "") == []
+    assert fits(certificate, "other", "t1", "", "") == ["it was made for judge 'sound', not 'other'"]
+    reasons = fits(certificate, "sound", "t2", "m @ e", "auto, 1 vote")
     assert len(reasons) == 2
     assert "template 't1', not 't2'" in reasons[0]
     assert "model 'none', not 'm @ e'" in reasons[1]
@@ -568,8 +568,32 @@ async def test_a_certificate_survives_the_disk_and_refuses_to_be_stretched(tmp_p
     del older["data"]["seen"], older["data"]["hard_negatives"]
     write_json(path, older)
     assert load_certificate(path) == certificate
+    del older["judge"]["grading"]
+    write_json(path, older)
+    assert load_certificate(path) == replace(certificate, judge=replace(certificate.judge, grading=None))
     bad = await certified(AlwaysGood())
-    assert fits(bad, "always", "", "")[0].startswith("it failed: kappa")
+    assert fits(bad, "always", "", "", "")[0].startswith("it failed: kappa")
+
+
+@pytest.mark.parametrize(
+    ("made", "now", "says"),
+    [
+        ("auto, 1 vote", "auto, 1 vote", None),
+        ("auto, 1 vote", "votes, 1 vote", "made for verdicts graded 'auto, 1 vote', not 'votes, 1 vote'"),
+        ("auto, 1 vote", "auto, 3 votes", "not 'auto, 3 votes'"),
+        (None, "auto, 1 vote", "does not say how verdicts were graded (now: auto, 1 vote); make it anew"),
+        (None, "", None),
+        ("", "", None),
+        ("auto, 1 vote", "", "not 'none'"),
+    ],
+)
+async def test_other_grading_is_another_judge_and_silence_about_it_is_told(made, now, says):
+    certificate = await certified(Sound())
+    model = "m @ e" if made or now else ""
+    certificate = replace(certificate, judge=replace(certificate.judge, model=model, grading=made))
+    reasons = fits(certificate, "sound", "t1", model, now)
+    assert len(reasons) == (says is not None)
+    assert all(says in reason for reason in reasons)
 
 
 @pytest.mark.parametrize(

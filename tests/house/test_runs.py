@@ -45,6 +45,16 @@ def test_start_time_and_events_survive_a_resume(tmp_path):
     assert events == ["started", "resumed"]
 
 
+def test_what_a_kill_left_half_written_is_cleared_away_be_it_a_file_or_a_folder(tmp_path):
+    run = tmp_path / "r"
+    opened(run).close()
+    (run / ".records.jsonl.x1.tmp").write_text("half")
+    (run / ".model.tmp").mkdir()
+    (run / ".model.tmp/model.safetensors").write_text("half")
+    opened(run, resume=True).close()
+    assert sorted(path.name for path in run.iterdir()) == [".lock", "events.jsonl", "run.json"]
+
+
 def test_two_processes_never_share_a_run_folder(tmp_path):
     run = opened(tmp_path / "r")
     code = (

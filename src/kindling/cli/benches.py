@@ -88,7 +88,7 @@ class LearnedBench:
 
     def card(self) -> JudgeCard:
         """Without a template: each fold's judge is another."""
-        return JudgeCard(LEARNED, "", "", (), FOLDS)
+        return JudgeCard(LEARNED, "", "", (), FOLDS, "")
 
     def cost(self, findings: Findings) -> Cost:
         """Nothing but time."""
@@ -141,8 +141,8 @@ class CastBench:
         return LexicalJudge.open(path).model.seen(case.response for case in cases)
 
     def card(self) -> JudgeCard:
-        """Name the judge, the hash of all its prompts, its models and what they said they are."""
-        return JudgeCard(self.plan.judge, self._template, self.plan.models, self._served, 0)
+        """Name the judge, the hash of all its prompts, its models, what they said they are, and the grading."""
+        return JudgeCard(self.plan.judge, self._template, self.plan.models, self._served, 0, self.plan.grading)
 
     def cost(self, findings: Findings) -> Cost:
         """Count the calls of this process, each at its role's mean price in the ledger."""

@@ -70,6 +70,14 @@ class CastPlan:
         """Every model that plays, as MODEL @ ENDPOINT, each once: how a certificate names them."""
         return ", ".join(sorted({self.players[role] for role in self.paid}))
 
+    @property
+    def grading(self) -> str:
+        """How the judge's verdicts become scores, as its certificate tells it; empty where no model decides."""
+        if "judge" not in self.paid:
+            return ""
+        section = self.config.role("judge")
+        return f"{section.graded}, {section.votes} vote{'s' if section.votes > 1 else ''}"
+
     def paid_by(self) -> dict[str, Any]:
         """Which sections and endpoints stand behind the paid roles, as far as they shape what is answered."""
         endpoints = {self.config.role(role).endpoint for role in self.paid}

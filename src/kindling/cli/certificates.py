@@ -16,14 +16,14 @@ def demand(judge: str, certificate: Path | None, *, uncertified: bool) -> None:
 
 
 def held_against(
-    file: Path, judge: str, template: str, model: str, *, uncertified: bool, does: str
+    file: Path, judge: str, template: str, model: str, grading: str, *, uncertified: bool, does: str
 ) -> tuple[Certificate, list[str]]:
     """The certificate in `file`, and why it does not speak for this judge: nothing if it does.
 
     Raises `ConfigError` where it does not and `uncertified` was not given; `does` is what goes on if it is ("trains").
     """
     certificate = load_certificate(file)
-    reasons = fits(certificate, judge, template, model)
+    reasons = fits(certificate, judge, template, model, grading)
     if reasons and not uncertified:
         raise ConfigError(f"{file}: {'; '.join(reasons)}; --uncertified {does} all the same")
     return certificate, reasons

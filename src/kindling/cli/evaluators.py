@@ -90,7 +90,7 @@ def _accuracy(plan: casting.CastPlan, template: str, certificates: Sequence[Path
         if certificate.judge.name != plan.judge:
             continue
         # one that failed still says how often the judge errs
-        reasons = fits(replace(certificate, passed=True), plan.judge, template, plan.models)
+        reasons = fits(replace(certificate, passed=True), plan.judge, template, plan.models, plan.grading)
         if reasons:
             raise ConfigError(f"{file}: {'; '.join(reasons)}; certify the judge as it is now")
         return _errors(file, certificate)

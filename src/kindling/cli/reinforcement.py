@@ -177,7 +177,13 @@ def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str
     if rewarding.certificate is None:
         return "The judge that rewarded it was not certified.", tuple(lines)
     certificate, reasons = certificates.held_against(
-        rewarding.certificate, name, template, model, uncertified=rewarding.uncertified, does="trains"
+        rewarding.certificate,
+        name,
+        template,
+        model,
+        bench.judge.grading,
+        uncertified=rewarding.uncertified,
+        does="trains",
     )
     lines.append(f"certificate: `{rewarding.certificate.name}`, made {certificate.created}")
     if reasons:

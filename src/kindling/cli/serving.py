@@ -98,7 +98,7 @@ def _card(request: Request, plan: casting.CastPlan, template: str) -> dict[str, 
     if request.certificate is None:
         return who | {"certificate": {"state": "none"}}
     certificate, reasons = certificates.held_against(
-        request.certificate, **who, uncertified=request.uncertified, does="serves"
+        request.certificate, **who, grading=plan.grading, uncertified=request.uncertified, does="serves"
     )
     state = "does not hold" if reasons else "holds"
     about = {"file": request.certificate.name, "made": certificate.created, "reasons": reasons}

@@ -59,10 +59,8 @@ def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
         f"({cost.recalled:.0%} from the ledger), "
         f"{cost.prompt_tokens:,.0f} + {cost.completion_tokens:,.0f} tokens, cost {cost.money:.4f}"
     )
-    graded = f" ({card.grading})" if card.grading else ""
-    console.out.print(
-        f"judge {card.name} {card.model or '(no model)'}{graded}, template {card.template[:16] or 'none'}"
-    )
+    model = f"{card.model} ({card.grading})" if card.grading else card.model or "(no model)"
+    console.out.print(f"judge {card.name} {model}, template {card.template[:16] or 'none'}")
     console.out.print(f"on {data.file}: {data.cases:,} cases, {data.good:,} good, {data.queries:,} queries → {out}")
     said = "passed" if certificate.passed else f"FAILED: {', '.join(certificate.failed)}"
     console.out.print(said, style="bold green" if certificate.passed else "bold red", highlight=False)

@@ -1,4 +1,4 @@
-"""What a report is made of: chapters of sections of blocks. `form` names the macro of page/blocks.html.j2 that shows it.
+"""What a report is made of: chapters of sections of blocks. `form` names the macro of page/blocks.html.j2 for it.
 
 All strings are plain text; only drawings, which escape their own, are `Markup`.
 """
@@ -84,7 +84,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A value with its interval: `svg` on the axis of its table, `wants` the limit in words, `tag` whether it holds."""
+    """A value with its interval: `svg` on its table's axis, `wants` the limit in words, `tag` whether it holds."""
 
     name: str
     svg: Markup
@@ -104,6 +104,41 @@ class Intervals:
     rows: tuple[Row, ...]
     ruler: Markup
     caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """A value and its interval in words; `tone` says who is ahead, where that can be said."""
+
+    value: str
+    note: str
+    tone: Tone
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Everybody against everybody: a row and a column for each name, None on the diagonal."""
+
+    form: ClassVar[str] = "matrix"
+    names: tuple[str, ...]
+    cells: tuple[tuple[MatrixCell | None, ...], ...]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A sentence that is set off by its tag."""
+
+    tag: Tag
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Sentences, one under the other."""
+
+    form: ClassVar[str] = "points"
+    items: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +200,8 @@ class Folded:
 
 
 Block = (
-    Words | Notice | Chart | Charts | Table | Intervals | Facts | Lines | Difference | Finding | Folded | Records
+    Words | Notice | Chart | Charts | Table | Intervals | Matrix | Points | Facts | Lines | Difference | Finding
+    | Folded | Records
 )  # fmt: skip
 
 

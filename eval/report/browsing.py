@@ -1,8 +1,8 @@
 """Texts with everything that was said of them, as data for the page's script, which shows them a page at a time.
 
-An `Entry` is a row of the input: what was asked, what became of it, and its `Reading`s, the texts. `select` takes as many
-as a page can carry, round robin over the groups that entries belong to, so that what is rare is never left out for what
-is frequent; the page says how many of how many it shows and where the rest is.
+An `Entry` is a row of the input: what was asked, what became of it, and its `Reading`s, the texts. `select` takes as
+many as a page can carry, round robin over the groups that entries belong to, so that what is rare is never left out for
+what is frequent; the page says how many of how many it shows and where the rest is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A text. `tags` are (words, tone); `said` is (who, what); `facts` (asked, measured, met); `numbers` (name, value).
+    """A text. `tags` are (words, tone), `said` is (who, what), `facts` (asked, measured, met), `numbers` (name, value).
 
-    `sides` are (name, points) with points of (aspect, reason), as they were said; points of one aspect are put together.
+    `sides` are (name, points) with points of (aspect, reason), as they were said; those of one aspect are put together.
     """
 
     text: str
@@ -34,7 +34,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row: `facets` are what it can be filtered by, in the order of `Records.facets`; `group` is what is kept fairly."""
+    """A row. `facets` are what it can be filtered by, as `Records.facets` names them; of each `group` some are kept."""
 
     title: str
     tags: tuple[tuple[str, str], ...]
@@ -84,7 +84,8 @@ def select(entries: Sequence[Entry], most: int) -> Iterable[Entry]:
     for place, entry in enumerate(entries):
         groups.setdefault(entry.group, []).append(place)
     turns = sorted((turn, place) for places in groups.values() for turn, place in enumerate(places))
-    kept, size = [], 0
+    kept: list[int] = []
+    size = 0
     for _, place in turns:
         size += len(orjson.dumps(_plain(entries[place])))
         if size > most and kept:

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from kindling.errors import InputError, RunFolderError
-from kindling.eval.report.blocks import Chapter
-from kindling.eval.report.readers import audits, certificates, curation, grpo, refinement, training
+from kindling.errors import InputError, RunFolderError, UsageError
+from kindling.eval.report.blocks import Chapter, Tag
+from kindling.eval.report.readers import audits, certificates, curation, grpo, refinement, scorecards, training
 from kindling.eval.report.rendering import render
 from kindling.eval.report.source import Run, open_run_folder
 
@@ -22,10 +22,12 @@ RUNS: dict[str, Callable[[Run], Chapter]] = {
     "train sft": training.read,
     "train rm": training.read,
     "train grpo": grpo.read,
+    "eval": scorecards.read,
 }
 FILES: tuple[tuple[frozenset[str], Callable[[Path, dict[str, Any]], Chapter]], ...] = (
     (frozenset(("judge", "lines", "findings")), certificates.read),
     (frozenset(("files", "findings", "severe")), audits.read),
+    (frozenset(("models", "judges", "cards", "conclusions")), scorecards.read_file),
 )
 
 
@@ -39,7 +41,9 @@ def report(path: Path) -> str:
 def chapters_of(path: Path) -> list[Chapter]:
     """A chapter for each run that lies at `path`."""
     if not path.exists():
-        raise InputError(f"{path}: no such run; name a run folder, or the JSON file of a certificate or an audit")
+        raise InputError(
+            f"{path}: no such run; name a run folder, or the JSON file of a certificate, an audit or a scorecard"
+        )
     if path.is_file():
         return [_file(path)]
     if (path / "run.json").exists():
@@ -48,6 +52,14 @@ def chapters_of(path: Path) -> list[Chapter]:
     if not found:
         raise RunFolderError(f"{path}: no run: it holds no run.json, nor folders with one")
     return found
+
+
+def _told(path: Path, read: Callable[[Path], Chapter]) -> Chapter:
+    """The chapter of one run among several: one that cannot be reported says why and does not hide the others."""
+    try:
+        return read(path)
+    except UsageError as error:
+        return Chapter("not reported", path.name, Tag("not reported", "alarm"), str(error), (), (), ())
 
 
 def _run(path: Path) -> Chapter:
@@ -62,7 +74,7 @@ def _file(path: Path) -> Chapter:
     for fields, reader in FILES:
         if isinstance(data, dict) and fields <= data.keys():
             return reader(path, data)
-    raise InputError(f"{path}: neither a certificate nor an audit; name a run folder, or one of these as JSON")
+    raise InputError(f"{path}: no certificate, audit or scorecard; name a run folder, or one of these as JSON")
 
 
 def _json(path: Path) -> Any:
@@ -78,8 +90,8 @@ def _inside(folder: Path) -> Iterator[Chapter]:
     """Every run in the folders and JSON files right under `folder`; other things may lie beside them."""
     for entry in sorted(folder.iterdir()):
         if (entry / "run.json").is_file():
-            yield _run(entry)
+            yield _told(entry, _run)
         elif entry.suffix == ".json" and entry.is_file():
             data = _json(entry)
             if isinstance(data, dict) and any(fields <= data.keys() for fields, _ in FILES):
-                yield _file(entry)
+                yield _told(entry, _file)

@@ -1,4 +1,4 @@
-"""Chapters to one HTML page: the templates with the style sheet and the script inside, and a policy that allows no other.
+"""Chapters to one HTML page: the templates with style sheet and script inside, and a policy that allows no other.
 
 The policy names the script and the style sheet by their hashes, so nothing that a text may smuggle in would run, and
 nothing can be asked for from anywhere.
@@ -18,21 +18,21 @@ from kindling.eval.report.blocks import Chapter, Tag
 from kindling.eval.report.words import many, number, visible
 
 _NUMERIC = re.compile(r"–|[−-]?[\d,]*\.?\d+%?")
-GENERATOR = "kindling report"
-"""Stands in every page: who finds it may write a report over the file."""
+MARK = '<meta name="generator" content="kindling report">'
+"""Stands at the beginning of every page: a file that has it may be written over by another report."""
 
 
 def render(title: str, chapters: Sequence[Chapter]) -> str:
     """The page; `title` heads it where there are several chapters."""
-    sheet, script = (files("kindling.eval.report.page").joinpath(name).read_text("utf-8") for name in ("style.css", "page.js"))
+    sheet, script = (
+        files("kindling.eval.report.page").joinpath(name).read_text("utf-8") for name in ("style.css", "page.js")
+    )
     policy = (
         f"default-src 'none'; style-src '{_hash(sheet)}'; script-src '{_hash(script)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
     page = _environment().get_template("page.html.j2")
-    return page.render(
-        title=title, chapters=chapters, sheet=sheet, script=script, policy=policy, generator=GENERATOR
-    )
+    return page.render(title=title, chapters=chapters, sheet=sheet, script=script, policy=policy, mark=MARK)
 
 
 def _hash(text: str) -> str:

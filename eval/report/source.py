@@ -1,4 +1,4 @@
-"""A run folder as a reader sees it: its record, its events, and how it ended; and the section that says how to repeat it."""
+"""A run folder as a reader sees it: its record, its events, how it ended; and the section on how to repeat it."""
 
 import shlex
 from collections.abc import Iterator
@@ -127,7 +127,14 @@ def money(record: dict[str, Any]) -> tuple[Figure, ...]:
 def spending(record: dict[str, Any]) -> tuple[Section, ...]:
     """Calls, tokens and money by role; nothing where none was paid."""
     found = [
-        (one["role"], one.get("model", ""), one["calls"], one["prompt_tokens"], one["completion_tokens"], f"{one['cost']:.4f}")
+        (
+            one["role"],
+            one.get("model", ""),
+            one["calls"],
+            one["prompt_tokens"],
+            one["completion_tokens"],
+            f"{one['cost']:.4f}",
+        )
         for one in record.get("roles") or ()
     ]
     if not found:
@@ -145,7 +152,9 @@ def repeat(run: Run) -> Section:
     )
     blocks: list[Block] = [Lines(commands)] if commands else []
     seed = record.get("seed", run.settings.get("seed"))
-    hashes = tuple((f"template of {name}", str(value)) for name, value in sorted((record.get("templates") or {}).items()))
+    hashes = tuple(
+        (f"template of {name}", str(value)) for name, value in sorted((record.get("templates") or {}).items())
+    )
     blocks.append(Facts((*((("seed", str(seed)),) if seed is not None else ()), *hashes, *_hashed(run.settings))))
     settings = {**run.settings, **({"limits": limits} if (limits := record.get("config", {}).get("budget")) else {})}
     blocks.append(Folded("All settings that define the run", (Facts(tuple(flat(settings).items())),)))
@@ -164,7 +173,9 @@ def _hashed(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The files that went in, with their hashes."""
     for name, value in settings.items():
         if isinstance(value, dict) and "sha256" in value:
-            hashes = value["sha256"] if isinstance(value["sha256"], dict) else {value.get("file", name): value["sha256"]}
+            hashes = (
+                value["sha256"] if isinstance(value["sha256"], dict) else {value.get("file", name): value["sha256"]}
+            )
             for file, found in hashes.items():
                 yield f"{name}: {file}", f"sha256 {found}"
 

@@ -21,9 +21,7 @@ def number(value: float | None) -> str:
     """Three significant digits, thousands apart, a true minus; a dash for None."""
     if value is None:
         return "–"
-    if value == round(value) and abs(value) < 1e15:
-        said = f"{value:,.0f}"
-    elif abs(value) >= 100:
+    if abs(value) >= 100 or value == round(value):
         said = f"{value:,.0f}"
     elif abs(value) < 1e-4:
         said = f"{value:.1e}"

@@ -25,8 +25,7 @@ def whisker(title: str, estimate: Estimate, axis: Scale, tone: str, limit: float
     if limit is not None:
         parts.append(upright(axis(limit), 2, HEIGHT - 2, "limit"))
     if estimate.low is not None and estimate.high is not None:
-        ends = sorted((axis(estimate.low), axis(estimate.high)))
-        parts.append(across(*ends, middle, f"whisker {tone}"))
+        parts.append(across(axis(estimate.low), axis(estimate.high), middle, f"whisker {tone}"))
     if estimate.value is not None:
         parts.append(dot(axis(estimate.value), middle, 4.5, f"dot {tone}"))
     said = f"{estimate}" + ("" if limit is None else f"; the limit is {limit:g}")

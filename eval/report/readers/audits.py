@@ -1,4 +1,4 @@
-"""`kindling audit`: what explains the labels of datasets and what does not belong in them, gravest first, file by file."""
+"""`kindling audit`: what explains the labels of data and what does not belong in it, gravest first, by file."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,13 +30,21 @@ def _chapter(path: Path, data: dict[str, Any]) -> Chapter:
     words = ", ".join(f"{grave[severity]} {severity}" for severity in TONES)
     figures = (
         Figure(f"{rows:,}", "rows audited", many(len(files), "file")),
-        Figure(f"{grave['severe']}", "severe", "labels or evaluations that mean nothing", "alarm" if grave["severe"] else ""),
+        Figure(
+            f"{grave['severe']}",
+            "severe",
+            "labels or evaluations that mean nothing",
+            "alarm" if grave["severe"] else "",
+        ),
         Figure(f"{grave['warning']}", "warnings", "to be looked at"),
         Figure(f"{grave['note']}", "notes", "facts without alarm"),
     )
     notice = None
     if grave["severe"]:
-        notice = Notice("Not fit for use as it is", tuple(f"{Path(one['file']).name}: {one['summary']}" for one in findings if one["severity"] == "severe"))
+        notice = Notice(
+            "Not fit for use as it is",
+            tuple(f"{Path(one['file']).name}: {one['summary']}" for one in findings if one["severity"] == "severe"),
+        )
     return Chapter(
         kind="audit",
         title=Path(files[0]["file"]).name if len(files) == 1 else f"Audit of {len(files)} files",
@@ -76,7 +84,12 @@ def _finding(one: dict[str, Any]) -> Finding:
 def _fixed(fixed: list[dict[str, Any]]) -> Iterator[Section]:
     if fixed:
         rows = tuple(
-            (one["out"], one["kept"], one["of"], ", ".join(f"{why} {count:,}" for why, count in one["why"].items()) or "nothing")
+            (
+                one["out"],
+                one["kept"],
+                one["of"],
+                ", ".join(f"{why} {count:,}" for why, count in one["why"].items()) or "nothing",
+            )
             for one in fixed
         )
         yield Section("fixed", "What was cleaned", (Table(("file", "kept", "of", "gone"), rows),))

@@ -6,7 +6,19 @@ from typing import Any
 
 from kindling.eval.agreement import Agreement
 from kindling.eval.certificate import Certificate, Line, load_certificate
-from kindling.eval.report.blocks import Block, Chapter, Facts, Figure, Folded, Intervals, Notice, Row, Section, Table, Tag
+from kindling.eval.report.blocks import (
+    Block,
+    Chapter,
+    Facts,
+    Figure,
+    Folded,
+    Intervals,
+    Notice,
+    Row,
+    Section,
+    Table,
+    Tag,
+)
 from kindling.eval.report.charts.intervals import axis_of, ruler, whisker
 from kindling.eval.report.charts.scale import Scale
 from kindling.eval.report.words import duration, fixed, flat, interval, many, moment, number
@@ -21,17 +33,31 @@ def read(path: Path, data: dict[str, Any]) -> Chapter:
     found = load_certificate(path)
     card, failed = found.judge, found.failed
     about = found.findings
-    lead = f"The judge {card.name} {'passes' if found.passed else 'does not pass'} its certificate on {many(found.data.cases, 'labelled case')} of {found.data.file}."
+    said = "passes" if found.passed else "does not pass"
+    cases = many(found.data.cases, "labelled case")
+    lead = f"The judge {card.name} {said} its certificate on {cases} of {found.data.file}."
     kappa, auc = about.agreement.kappa, about.agreement.auc
     figures = (
-        Figure(fixed(kappa.value, 2), "κ with the labels", interval(kappa, 2), "" if _passed(found, "kappa") else "alarm"),
+        Figure(
+            fixed(kappa.value, 2), "κ with the labels", interval(kappa, 2), "" if _passed(found, "kappa") else "alarm"
+        ),
         Figure(fixed(auc.value, 2), "AUC", interval(auc, 2)),
-        Figure(f"{sum(line.passed is True for line in found.lines)} of {len(found.lines)}", "lines passed", f"{sum(line.passed is None for line in found.lines)} not applicable"),
+        Figure(
+            f"{sum(line.passed is True for line in found.lines)} of {len(found.lines)}",
+            "lines passed",
+            f"{sum(line.passed is None for line in found.lines)} not applicable",
+        ),
         Figure(f"{about.judged:,}", "judgements", duration(about.seconds)),
     )
     notice = None
     if failed:
-        notice = Notice("It does not pass", (f"Failed: {', '.join(failed)}.", "train grpo refuses it as a reward unless it is told to go on uncertified."))
+        notice = Notice(
+            "It does not pass",
+            (
+                f"Failed: {', '.join(failed)}.",
+                "train grpo refuses it as a reward unless it is told to go on uncertified.",
+            ),
+        )
     return Chapter(
         kind="certify",
         title=f"Judge: {card.name}",
@@ -64,23 +90,30 @@ def _lines(found: Certificate) -> Iterable[Block]:
     upward = [line for line in found.lines if line.wants != "at most"]
     downward = [line for line in found.lines if line.wants == "at most"]
     if upward:
-        caption = "The dashed mark is the limit. A line passes by its value; where the interval crosses the limit, it is not sure."
+        caption = "The dashed mark is the limit. A line passes by its value; an interval across the limit is not sure."
         yield _table("at least", upward, (0.0, 1.0), caption)
     if downward:
-        caption = "An attack succeeds where a bad text, or a good one that was damaged, is called good. Intervals count requests, not trials."
+        caption = (
+            "An attack succeeds where a bad text, or a good one that was damaged, is called good."
+            " Intervals count requests, not trials."
+        )
         yield _table("at most", downward, (0.0,), caption)
 
 
 def _table(head: str, lines: Sequence[Line], least: Sequence[float], caption: str) -> Intervals:
-    values = [value for line in lines for value in (line.estimate.value, line.estimate.low, line.estimate.high, line.limit)]
+    values = [
+        value for line in lines for value in (line.estimate.value, line.estimate.low, line.estimate.high, line.limit)
+    ]
     axis = axis_of(values, least)
     return Intervals(head, tuple(_row(line, axis) for line in lines), ruler(axis, "value"), caption)
 
 
 def _row(line: Line, axis: Scale) -> Row:
-    wants = f"{_SIGNS[line.wants]} {line.limit:g}" + ("" if line.sure or line.passed is None else ", not sure")
+    wants = f"{_SIGNS[line.wants]} {line.limit:g}" + ("" if line.sure or line.passed is None else "\nnot sure")
     svg = whisker(line.name, line.estimate, axis, _TONES[line.passed], line.limit)
-    return Row(line.name, svg, fixed(line.estimate.value), interval(line.estimate), wants, _MARKS[line.passed], line.note)
+    return Row(
+        line.name, svg, fixed(line.estimate.value), interval(line.estimate), wants, _MARKS[line.passed], line.note
+    )
 
 
 def beside(first: Certificate, last: Certificate) -> Table:
@@ -91,7 +124,11 @@ def beside(first: Certificate, last: Certificate) -> Table:
         for line in first.lines
         if (other := now.get(line.name))
     )
-    return Table(("line", "first judge", "last judge", "first", "last"), rows, "Values with 95 % intervals, on the same test cases.")
+    return Table(
+        ("line", "first judge", "last judge", "first", "last"),
+        rows,
+        "Values with 95 % intervals, on the same test cases.",
+    )
 
 
 def _in_words(line: Line) -> str:
@@ -100,7 +137,9 @@ def _in_words(line: Line) -> str:
 
 def _baselines(found: Certificate) -> tuple[Block, ...]:
     about = found.findings
-    judges: list[tuple[str, Agreement, Agreement]] = [(f"the judge ({found.judge.name})", about.agreement, about.matched)]
+    judges: list[tuple[str, Agreement, Agreement]] = [
+        (f"the judge ({found.judge.name})", about.agreement, about.matched)
+    ]
     judges += [(f"baseline: {one.name}", one.agreement, one.matched) for one in about.baselines]
     blocks: list[Block] = []
     for title, place in (("AUC on all cases", 1), ("AUC on length-matched cases", 2)):
@@ -113,18 +152,30 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
         blocks.append(Intervals(title, made, ruler(axis, "AUC")))
     heads = ("who", "cases", "κ", "AUC", "accuracy", "precision", "recall", "specificity", "F1")
     rows_ = tuple(
-        (name, every.cases, *(fixed(getattr(every, key).value) for key in ("kappa", "auc", "accuracy", "precision", "recall", "specificity", "f1")))
+        (
+            name,
+            every.cases,
+            *(
+                fixed(getattr(every, key).value)
+                for key in ("kappa", "auc", "accuracy", "precision", "recall", "specificity", "f1")
+            ),
+        )
         for name, every, _ in judges
     )
-    blocks.append(Table(heads, rows_, "On all cases. Length calls good what is longer or shorter, whichever is better; n-grams are cross-validated."))
-    calls = about.agreement
     blocks.append(
         Table(
-            ("labelled", "called good", "called bad"),
-            (("good", calls.true_good, calls.false_bad), ("bad", calls.false_good, calls.true_bad)),
-            f"What the judge called the {calls.cases:,} cases. Brier score {number(calls.brier.value)}, calibration error {number(calls.ece.value)}.",
+            heads,
+            rows_,
+            "All cases. Length calls good what is longer, or shorter, whichever is better; n-grams are cross-validated.",
         )
     )
+    calls = about.agreement
+    caption = (
+        f"What the judge called the {calls.cases:,} cases. Brier score {number(calls.brier.value)},"
+        f" calibration error {number(calls.ece.value)}."
+    )
+    called = (("good", calls.true_good, calls.false_bad), ("bad", calls.false_good, calls.true_bad))
+    blocks.append(Table(("labelled", "called good", "called bad"), called, caption))
     return tuple(blocks)
 
 
@@ -136,7 +187,9 @@ def _attacks(found: Certificate) -> tuple[Block, ...]:
         )
         for one in found.findings.attacks
     )  # fmt: skip
-    return (Table(("family", "wanted", "attacks", "trials", "succeeded", "no verdict", "those that succeed most"), rows),)
+    return (
+        Table(("family", "wanted", "attacks", "trials", "succeeded", "no verdict", "those that succeed most"), rows),
+    )
 
 
 def _cost(found: Certificate) -> Facts:

@@ -23,7 +23,9 @@ def browse(run: Run) -> Iterator[Section]:
     last = max(step for step, _ in groups)
     entries = [_entry(step, query, rows, last) for (step, query), rows in groups.items()]
     said = Words("Each step writes a group of texts to each request; the best of a group come first.")
-    yield Section("completions", "What it wrote", (said, Records.of("completions", "group", ("when",), entries, "completions/")))
+    yield Section(
+        "completions", "What it wrote", (said, Records.of("completions", "group", ("when",), entries, "completions/"))
+    )
 
 
 def _table(file: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,19 @@ from pathlib import Path
 from kindling.errors import InputError, RunFolderError
 from kindling.eval.intervals import Estimate, share
 from kindling.eval.length_bias import LengthBias, length_bias
-from kindling.eval.report.blocks import Block, Chapter, Charts, Chart, Figure, Intervals, Notice, Row, Section, Table, Words
+from kindling.eval.report.blocks import (
+    Block,
+    Chapter,
+    Chart,
+    Charts,
+    Figure,
+    Intervals,
+    Notice,
+    Row,
+    Section,
+    Table,
+    Words,
+)
 from kindling.eval.report.browsing import Records
 from kindling.eval.report.charts.columns import Column, columns
 from kindling.eval.report.charts.intervals import axis_of, ruler, shares, whisker
@@ -20,7 +32,14 @@ from kindling.eval.report.source import Run, money, repeat, rows, spending
 from kindling.eval.report.words import fixed, interval, many
 from kindling.records import Judgement, Outcome, load
 
-TONES = {"accepted": "good", "rejected": "bad", "unscored": "none", "failed": "alarm", "dropped": "quiet", "pending": "quiet"}
+TONES = {
+    "accepted": "good",
+    "rejected": "bad",
+    "unscored": "none",
+    "failed": "alarm",
+    "dropped": "quiet",
+    "pending": "quiet",
+}
 MEANS = {
     "paired": "at least one pair was made",
     "all_good": "every candidate was called good",
@@ -104,9 +123,9 @@ def _load(data: object, file: Path, line: int) -> Outcome:
 
 def _reasons(run: Run, outcomes: Sequence[Outcome]) -> Reasons:
     """(status, reason) of every row that came in, as far as that is known."""
-    reasons = Counter((one.status, one.reason) for one in outcomes)
+    reasons: Reasons = Counter((one.status, one.reason) for one in outcomes)
     for one in run.record.get("reasons", ()):
-        if one["status"] == "pending" and not (run.record.get("status") == "running"):
+        if one["status"] == "pending" and run.record.get("status") != "running":
             reasons[one["status"], one["reason"]] += one["rows"]
     return reasons
 
@@ -114,10 +133,15 @@ def _reasons(run: Run, outcomes: Sequence[Outcome]) -> Reasons:
 def _notice(run: Run, file: Path, reasons: Reasons, outcomes: Sequence[Outcome]) -> Notice | None:
     pending = sum(count for (status, _), count in reasons.items() if status == "pending")
     if file.name == "journal.jsonl":
-        return run.notice(f"{many(len(outcomes), 'row')} were finished; how many came in is not recorded before a run ends.")
+        return run.notice(
+            f"{many(len(outcomes), 'row')} were finished; how many came in is not recorded before a run ends."
+        )
     said = sum(one["rows"] for one in run.record.get("reasons", ()) if one["status"] != "pending")
     if said != len(outcomes):
-        return Notice(f"run.json counts {said:,} finished rows, but {file.name} holds {len(outcomes):,}", ("One of them was changed.",))
+        return Notice(
+            f"run.json counts {said:,} finished rows, but {file.name} holds {len(outcomes):,}",
+            ("One of them was changed.",),
+        )
     return run.notice(f"{many(pending, 'row')} are pending; the same command with --resume goes on.")
 
 
@@ -128,10 +152,20 @@ def _figures(
     found = [
         Figure(f"{total:,}", "rows", f"{accepted / total:.0%} accepted"),
         Figure(f"{pairs:,}", "preference pairs"),
-        Figure(f"{judged.total():,}", "texts judged", f"{judged['good']:,} good, {judged['bad']:,} bad, {judged['unscored']:,} unscored"),
+        Figure(
+            f"{judged.total():,}",
+            "texts judged",
+            f"{judged['good']:,} good, {judged['bad']:,} bad, {judged['unscored']:,} unscored",
+        ),
     ]
     if bias is not None:
-        found.append(Figure(f"{bias.longer_chosen:.1%}", "of pairs: the longer text won", f"{bias.low:.1%} to {bias.high:.1%}; half is no bias"))
+        found.append(
+            Figure(
+                f"{bias.longer_chosen:.1%}",
+                "of pairs: the longer text won",
+                f"{bias.low:.1%} to {bias.high:.1%}; half is no bias",
+            )
+        )
     return tuple(found)
 
 
@@ -139,7 +173,7 @@ def _fates(reasons: Reasons) -> tuple[Block, ...]:
     total = reasons.total()
     order = list(TONES)
     ranked = sorted(reasons.items(), key=lambda one: (order.index(one[0][0]), -one[1]))
-    statuses = Counter({status: 0 for status in order})
+    statuses = Counter(dict.fromkeys(order, 0))
     for (status, _), count in reasons.items():
         statuses[status] += count
     parts = [(status, count / total, TONES[status]) for status, count in statuses.items() if count]
@@ -208,12 +242,21 @@ def _shares(judged: Sequence[tuple[str, Judgement]], bias: LengthBias | None) ->
     sources = sorted({one.candidate.source for _, one in judged})
     found: list[tuple[str, Estimate, str, float | None]] = []
     for source in sources:
-        scored = [(query, one.verdict.label) for query, one in judged if one.candidate.source == source and one.verdict.label]
+        scored = [
+            (query, one.verdict.label) for query, one in judged if one.candidate.source == source and one.verdict.label
+        ]
         estimate = share(sum(label == "good" for _, label in scored), [query for query, _ in scored])
         found.append((f"called good: {source}", estimate, many(len(scored), "text"), None))
     if bias is not None:
         estimate = Estimate(bias.longer_chosen, bias.low, bias.high)
-        found.append(("the longer text is the chosen one", estimate, f"{many(bias.pairs, 'pair')}, {bias.equal:,} of equal length count half", 0.5))
+        found.append(
+            (
+                "the longer text is the chosen one",
+                estimate,
+                f"{many(bias.pairs, 'pair')}, {bias.equal:,} of equal length count half",
+                0.5,
+            )
+        )
     axis = axis_of(value for _, one, _, _ in found for value in (one.value, one.low, one.high))
     made = tuple(
         Row(name, whisker(name, one, axis, "", limit), fixed(one.value), interval(one), note=note)
@@ -225,11 +268,16 @@ def _shares(judged: Sequence[tuple[str, Judgement]], bias: LengthBias | None) ->
 
 def _overturned(judgements: Sequence[Judgement]) -> str:
     """How often the reflector changed the judge's mind; empty where nobody reflected."""
-    both = [(one.first.label, one.verdict.label) for one in judgements if one.first and one.first.label and one.verdict.label]
+    both = [
+        (one.first.label, one.verdict.label)
+        for one in judgements
+        if one.first and one.first.label and one.verdict.label
+    ]
     if not both:
         return ""
     changed = Counter(pair for pair in both if pair[0] != pair[1])
+    worse, better = changed["good", "bad"], changed["bad", "good"]
     return (
         f"The reflector let {len(both) - changed.total():,} of {len(both):,} first verdicts stand and overturned"
-        f" {changed.total():,}: {changed['good', 'bad']:,} from good to bad, {changed['bad', 'good']:,} from bad to good."
+        f" {changed.total():,}: {worse:,} from good to bad, {better:,} from bad to good."
     )

@@ -1,4 +1,4 @@
-"""`kindling train grpo`: the curves inside the firewall's allowed range, the breach that stopped a run, what was written.
+"""`kindling train grpo`: curves inside the range that the firewall allows, the breach that stopped it, what it wrote.
 
 The firewall's log has a line a step as it happened, so a run that was killed is read from there; the trainer's metrics
 are written with its checkpoints and add the shadow judge and the terms of the reward. Steps are the trainer's, from 1:
@@ -20,6 +20,18 @@ from kindling.eval.report.source import Run, repeat, rows
 from kindling.eval.report.words import number
 
 TERMS = "reward_terms/"
+# as the firewall's log names them: title, unit, how to read it
+MEASURES = (
+    ("reward", "Reward", "mean a step", ""),
+    ("length", "Length", "mean characters a text", ""),
+    ("length_change", "Length against the start", "relative, but for what the requests explain", "Already means."),
+    ("kl", "KL from the reference model", "nats a token", ""),
+    ("entropy", "Entropy", "nats", "The limit follows from the first steps."),
+    ("limit_share", "Cut off at the length limit", "share of the texts", ""),
+    ("without_advantage", "Groups without advantage", "share whose rewards are all equal", ""),
+    ("unscored", "Texts without a verdict", "share", ""),
+)
+AT_MOST = ("kl", "limit_share", "without_advantage", "unscored")
 Log = Sequence[dict[str, Any]]
 
 
@@ -34,7 +46,11 @@ def read(run: Run) -> Chapter:
     judges = " and ".join(str(one) for one in (run.settings.get("judge"), run.settings.get("reward_model")) if one)
     fate = f"stopped by the firewall at step {breach['step'] + 1}" if breach else run.status.words
     sections = (
-        Section("curves", "Inside the firewall", (_how_to_read(limits), Charts(tuple(_watched(watched, log, limits, breach))))),
+        Section(
+            "curves",
+            "Inside the firewall",
+            (_how_to_read(limits), Charts(tuple(_watched(watched, log, limits, breach)))),
+        ),
         Section("canaries", "Canaries: does the judge still see?", _canaries(watched, limits, breach)),
         *_exploit(breach),
         *_terms(log, limits),
@@ -69,7 +85,9 @@ def _breach(run: Run) -> dict[str, Any] | None:
 
 
 def _notice(run: Run, breach: dict[str, Any] | None, steps: int) -> Notice | None:
-    uncertified = ("The judge that rewarded it was not certified: --uncertified.",) if run.settings.get("uncertified") else ()
+    uncertified = (
+        ("The judge that rewarded it was not certified: --uncertified.",) if run.settings.get("uncertified") else ()
+    )
     if breach:
         exploit = f"What the new high scores have in common: {breach['exploit']}." if breach.get("exploit") else ""
         said = f"The firewall stopped this run at step {breach['step'] + 1}: {breach['line']}"
@@ -104,29 +122,28 @@ def _how_to_read(limits: dict[str, Any]) -> Block:
 
 def _watched(watched: Log, log: Log, limits: dict[str, Any], breach: dict[str, Any] | None) -> Iterator[Chart]:
     """Every measure of the firewall, with its range."""
-    window = int(limits.get("window", 4))
-    first = watched[: int(limits.get("reference", 8))]
-    for key, title, unit, allowed, note in (
-        ("reward", "Reward", "mean a step", Allowed(), ""),
-        ("length", "Length", "mean characters a text", Allowed(), ""),
-        (
-            "length_change", "Length against the start", "relative; what the requests explain is taken out",
-            Allowed(-limits.get("length_fall", 1.0), limits.get("length_rise")), "Means of the latest steps already.",
-        ),
-        ("kl", "KL from the reference model", "nats a token", Allowed(high=limits.get("kl")), ""),
-        ("entropy", "Entropy", "nats", Allowed(low=_entropy(first, limits)), "The limit follows from the first steps."),
-        ("limit_share", "Cut off at the length limit", "share of the texts", Allowed(high=limits.get("limit_share")), ""),
-        ("without_advantage", "Groups without advantage", "share: all rewards equal", Allowed(high=limits.get("without_advantage")), ""),
-        ("unscored", "Texts without a verdict", "share", Allowed(high=limits.get("unscored")), ""),
-    ):  # fmt: skip
+    stopped_for = breach["measure"] if breach else None
+    adjusted = bool(series(watched, "length_change"))
+    for key, title, unit, note in MEASURES:
         points = series(watched, key, shift=1)
         if points:
-            hit = breach is not None and breach["measure"] in (key, {"length_change": "length"}.get(key))
-            smooth = 1 if key == "length_change" else window
-            hit = hit and not (key == "length" and series(watched, "length_change"))
-            yield Chart(title, unit, lines(Curve(title, points, smooth, allowed, breached=hit)), note)
+            # lengths are compared when what the requests explain has been taken out, as soon as that can be done
+            measure = {"length_change": "length", "length": None if adjusted else "length"}.get(key, key)
+            window = 1 if key == "length_change" else int(limits.get("window", 4))
+            allowed = _allowed(key, watched, limits)
+            curve = Curve(title, points, window, allowed, breached=measure is not None and measure == stopped_for)
+            yield Chart(title, unit, lines(curve), note)
         if key == "reward":
             yield from _shadow(log, limits, breach)
+
+
+def _allowed(key: str, watched: Log, limits: dict[str, Any]) -> Allowed:
+    """The range of a measure; none for what is only looked at."""
+    if key == "length_change" and "length_fall" in limits:
+        return Allowed(-limits["length_fall"], limits.get("length_rise"))
+    if key == "entropy":
+        return Allowed(low=_entropy(watched[: int(limits.get("reference", 8))], limits))
+    return Allowed(high=limits.get(key)) if key in AT_MOST else Allowed()
 
 
 def _entropy(first: Log, limits: dict[str, Any]) -> float | None:
@@ -142,8 +159,8 @@ def _shadow(log: Log, limits: dict[str, Any], breach: dict[str, Any] | None) -> 
     start = fmean(value for _, value in points[:few])
     allowed = Allowed(low=start - limits["shadow_fall"]) if "shadow_fall" in limits and len(points) > few else Allowed()
     hit = breach is not None and breach["measure"] == "shadow"
-    note = "It was no part of the reward. The limit holds while the reward rises."
-    yield Chart("Shadow judge", "mean score", lines(Curve("Shadow judge", points, few, allowed, breached=hit)), note)
+    note = f"No part of the reward. Means of {few} looks are compared; the limit holds while the reward rises."
+    yield Chart("Shadow judge", "mean score", lines(Curve("Shadow judge", points, 1, allowed, breached=hit)), note)
 
 
 def _canaries(watched: Log, limits: dict[str, Any], breach: dict[str, Any] | None) -> tuple[Block, ...]:
@@ -158,8 +175,14 @@ def _canaries(watched: Log, limits: dict[str, Any], breach: dict[str, Any] | Non
             charts.append(Chart(kind, "share judged rightly", lines(curve)))
     if not charts:
         return (Facts((("canaries", "none were judged in this run"),)),)
-    words = f"the latest {limits.get('canary_window', '–')} of a kind; a breach takes a binomial test at {limits.get('canary_doubt', '–')}"
-    return Facts((("what they are", "labelled texts slipped among the completions, whose verdicts are known"), ("counted", words))), Charts(tuple(charts))
+    latest, doubt = limits.get("canary_window", "–"), limits.get("canary_doubt", "–")
+    words = f"the latest {latest} of a kind; a breach takes a binomial test at {doubt}"
+    return Facts(
+        (
+            ("what they are", "labelled texts slipped among the completions, whose verdicts are known"),
+            ("counted", words),
+        )
+    ), Charts(tuple(charts))
 
 
 def _terms(log: Log, limits: dict[str, Any]) -> Iterator[Section]:

@@ -1,4 +1,4 @@
-"""`kindling refine`: every proposal with its difference and effect, what the gate said, and the judge before and after."""
+"""`kindling refine`: every proposal, its difference, its effect and the gate's answer; the judge before and after."""
 
 import difflib
 from collections.abc import Iterator
@@ -9,7 +9,20 @@ import orjson
 from kindling.errors import RunFolderError
 from kindling.eval.certificate import Certificate, load_certificate
 from kindling.eval.report.blocks import (
-    Block, Change, Chapter, Chart, Charts, Difference, Figure, Folded, Lines, Notice, Section, Table, Tag, Words,
+    Block,
+    Change,
+    Chapter,
+    Chart,
+    Charts,
+    Difference,
+    Figure,
+    Folded,
+    Lines,
+    Notice,
+    Section,
+    Table,
+    Tag,
+    Words,
 )  # fmt: skip
 from kindling.eval.report.browsing import Entry, Reading, Records
 from kindling.eval.report.charts import columns as drawn
@@ -37,7 +50,8 @@ def read(run: Run) -> Chapter:
     standing = _standing(run)
     proposals = [proposal for played in standing.rounds for proposal in played.proposals]
     accepted = sum(one.decision.accepted for one in proposals)
-    lead = f"{many(len(standing.rounds), 'round')}; {accepted:,} of {many(len(proposals), 'proposal')} for better principles accepted."
+    played, made = many(len(standing.rounds), "round"), many(len(proposals), "proposal")
+    lead = f"{played}; {accepted:,} of {made} for better principles accepted."
     certificates = dict(_certificates(run))
     sections = (
         Section("rounds", "Round by round", (Charts(tuple(_charts(standing))), _table(standing))),
@@ -100,18 +114,30 @@ def _charts(standing: Standing) -> Iterator[Chart]:
     fates = [
         drawn.Column(
             str(one.number),
-            (("caught", one.caught, "good"), ("undecided", one.undecided, "none"), ("passed", len(one.fooled), "alarm")),
+            (
+                ("caught", one.caught, "good"),
+                ("undecided", one.undecided, "none"),
+                ("passed", len(one.fooled), "alarm"),
+            ),
         )
         for one in rounds
     ]
     said = "; ".join(f"round {one.number}: {one.caught} caught, {len(one.fooled)} passed" for one in rounds)
     made = drawn.columns("Forgeries by round", said, fates, "round")
-    yield Chart("Forgeries", "caught (below), undecided, passed (on top)", made, "What the judge under the principles of that round made of them.")
+    yield Chart(
+        "Forgeries",
+        "caught (below), undecided, passed (on top)",
+        made,
+        "What the judge under the principles of that round made of them.",
+    )
     changes = [change for played in rounds for proposal in played.proposals if (change := _change(played, proposal))]
     if changes:
         said = "; ".join(f"round {one.name}: {number(one.before)} to {number(one.after)}" for one in changes)
         made = drawn.changes("κ of every proposal", said, names, changes, "round")
-        note = "From the judge that stands (hollow) to the one proposed: green accepted, grey refused. The bar is the 95 % interval of the rise."
+        note = (
+            "From the judge that stands (hollow) to the one proposed: green accepted, grey refused."
+            " The bar is the 95 % interval of the rise."
+        )
         yield Chart("κ on validation", "before and after each proposal", made, note)
 
 
@@ -230,7 +256,15 @@ def _forgeries(standing: Standing) -> Iterator[Section]:
     for played in standing.rounds:
         for one in played.fooled:
             reading = Reading(text=one.response, source="forger", said=(("its forger confesses", one.flaws),))
-            entries.append(Entry(one.query, ((f"round {played.number}", ""),), (f"round {played.number}",), (reading,), str(played.number)))
+            entries.append(
+                Entry(
+                    one.query,
+                    ((f"round {played.number}", ""),),
+                    (f"round {played.number}",),
+                    (reading,),
+                    str(played.number),
+                )
+            )
     if entries:
         browse = Records.of("forgeries", "forgery", ("round",), entries, "hard_negatives.jsonl, each text once")
         yield Section("forgeries", "Forgeries that passed", (browse,))

@@ -64,7 +64,9 @@ def read(run: Run) -> Chapter:
 
 def metrics(run: Run) -> list[dict[str, Any]]:
     """The logged steps, without the line that the trainer ends with."""
-    return [line for line in rows(run.path / "metrics.jsonl") if "step" in line and ("loss" in line or "reward" in line)]
+    return [
+        line for line in rows(run.path / "metrics.jsonl") if "step" in line and ("loss" in line or "reward" in line)
+    ]
 
 
 def stopped(run: Run, steps: int) -> tuple[str, ...]:
@@ -126,7 +128,9 @@ def settings(run: Run) -> Section:
     facts += [(name.replace("_", " "), counted(value)) for name, value in train.items() if value is not None]
     facts.append(("processes", str(run.record.get("processes", 1))))
     note = Words("The weights lie in model/ of the run folder, with a model card that names data, judge and settings.")
-    return Section("settings", "What was trained, and how", (Facts(tuple(facts)), *((note,) if run.record.get("model") else ())))
+    return Section(
+        "settings", "What was trained, and how", (Facts(tuple(facts)), *((note,) if run.record.get("model") else ()))
+    )
 
 
 def _data(run: Run) -> str:
@@ -137,7 +141,11 @@ def _data(run: Run) -> str:
 def _figures(run: Run, log: Sequence[Mapping[str, Any]], steps: int) -> tuple[Figure, ...]:
     window = max(1, len(log) // 25)
     found = [Figure(f"{steps:,}", "steps")]
-    for key, name in (("loss", "loss"), ("mean_token_accuracy", "token accuracy"), ("accuracy", "training pairs in order")):
+    for key, name in (
+        ("loss", "loss"),
+        ("mean_token_accuracy", "token accuracy"),
+        ("accuracy", "training pairs in order"),
+    ):
         points = series(log, key)
         if points:
             ends = (points[:window], points[-window:])

@@ -24,6 +24,7 @@ from kindling.cli.judge import judge
 from kindling.cli.label import label
 from kindling.cli.prompts import app as prompts
 from kindling.cli.refine import refine
+from kindling.cli.report import report
 from kindling.cli.serve import serve
 from kindling.cli.train import app as train
 from kindling.errors import KindlingError, UsageError
@@ -52,6 +53,7 @@ app.command()(refine)
 app.command()(label)
 app.command()(audit)
 app.command()(certify)
+app.command()(report)
 
 
 def _version(wanted: bool) -> None:

@@ -48,6 +48,7 @@ def _curate(folder: Path, task: str, seed: int) -> int:
 
     from kindling.cli.console import note
     from kindling.cli.curation import Request, carry_out
+    from kindling.cli.report import write
     from kindling.config import Config, Project
     from kindling.prompts.taskpack import load_pack
 
@@ -59,5 +60,7 @@ def _curate(folder: Path, task: str, seed: int) -> int:
     folder.mkdir(parents=True)
     shutil.copyfile(shipped, queries)
     status = carry_out(Request(queries, "query", None, run, config, "embedded", "debate", None, seed))
-    note(f"\nRead {run}/README.md. Your own: one query a line in a file, then  kindling curate FILE --out runs/mine")
+    if status == 0:
+        note(f"\nOpen {write(folder)} in a browser: every row, every debate, every number.")
+    note("Your own: one query a line in a file, then  kindling curate FILE --out runs/mine")
     return status

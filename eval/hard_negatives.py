@@ -46,11 +46,7 @@ def read_hard_negatives(path: Path) -> tuple[HardNegative, ...]:
 
 def of_game(standing: Standing) -> tuple[HardNegative, ...]:
     """Every forgery that ever fooled a judge of the game, once, with the first round in which it did."""
-    found: dict[str, HardNegative] = {}
-    for played in standing.rounds:
-        for one in played.fooled:
-            found.setdefault(one.id, HardNegative(one.query, one.response, one.flaws, played.number))
-    return tuple(found.values())
+    return tuple(HardNegative(one.query, one.response, one.flaws, number) for number, one in standing.first_fooled)
 
 
 def family(forgeries: Sequence[HardNegative], verdicts: Sequence[Verdict]) -> Family:

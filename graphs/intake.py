@@ -11,8 +11,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from kindling.errors import InputError
 from kindling.records import Outcome, Query, request_key
+from kindling.tables import read_rows
 
 _LINK = re.compile(r"https?://|www\.|\b[\w.-]+@[\w-]+\.\w|\b[\w-]+\.(?:com|cn|net|org)\b", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
@@ -86,3 +89,15 @@ def take_in(texts: Iterable[str], language: str, max_chars: int) -> Intake:
         else:
             first[key] = query
     return Intake(tuple(first.values()), tuple(dropped))
+
+
+def read_queries(
+    file: Path, language: str, max_chars: int, *, column: str = "query", limit: int | None = None
+) -> Intake:
+    """Take in the `column` of `file`, or of its first `limit` rows. Raises `InputError` if no usable query is left."""
+    rows = read_rows(file, (column,), text_column=column)[:limit]
+    found = take_in(("" if row[column] is None else str(row[column]) for row in rows), language, max_chars)
+    if not found.queries:
+        reasons = ", ".join(sorted({outcome.reason for outcome in found.dropped}))
+        raise InputError(f"{file}: none of its {len(rows)} rows is a usable query ({reasons})")
+    return found

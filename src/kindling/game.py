@@ -96,8 +96,8 @@ class Decision:
     with both labels counting the same, is one-sided and compared with `alpha`, the level of the whole run shared among
     its looks. `kappa` and `length` are (before, after): agreement with the labels, and how far the verdict goes by
     length among texts of one label (.5 is not at all); `rise` is the 95 % interval of the rise of kappa, over groups,
-    and decides nothing. `passed_again` holds the places of old forgeries that the judge knew and would now pass. Figures
-    are None where a proposal was refused before it was measured.
+    and decides nothing. `passed_again` holds the places of old forgeries that the judge knew and would now pass.
+    Figures are None where a proposal was refused before it was measured.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -185,9 +185,18 @@ class Standing:
         return self.rounds[-1].tactics if self.rounds else self.first_tactics
 
     @property
+    def first_fooled(self) -> tuple[tuple[int, Forgery], ...]:
+        """Every forgery that ever fooled a judge of this game, once, after the number of the first round it did so."""
+        found: dict[str, tuple[int, Forgery]] = {}
+        for played in self.rounds:
+            for one in played.fooled:
+                found.setdefault(one.id, (played.number, one))
+        return tuple(found.values())
+
+    @property
     def hard_negatives(self) -> tuple[Forgery, ...]:
-        """Every forgery that ever fooled a judge of this game, once, in the order it was made."""
-        return tuple({one.id: one for each in reversed(self.rounds) for one in reversed(each.fooled)}.values())[::-1]
+        """Those forgeries alone."""
+        return tuple(one for _, one in self.first_fooled)
 
     @property
     def stale(self) -> int:

@@ -1,6 +1,5 @@
 """The LLM players of the game against the server: what is delivered, what an answer becomes, and what a failure."""
 
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -17,7 +16,7 @@ from kindling.prompts.roles import MAX_TEXT
 from kindling.prompts.taskpack import load_pack
 from kindling.records import Case, Fact, Query, Verdict
 from tests.prompts.packs import outside
-from tests.scripted_models import Play, scripted_models
+from tests.scripted_models import Play
 from tests.scripted_server import FAULTS, Script, ScriptedServer
 
 PACK = load_pack("greetings")
@@ -54,20 +53,6 @@ class Stage:
     def delivered(self):
         """System and user message of the last request."""
         return [message["content"] for message in self.server.bodies[-1]["messages"][:2]]
-
-
-@pytest.fixture
-def stage(tmp_path):
-    @asynccontextmanager
-    async def make(script=None, **settings):
-        settings = {"endpoint": {"retries": 0}, **settings}
-        async with (
-            ScriptedServer(script).running() as server,
-            scripted_models(server, tmp_path / "l.sqlite", **settings) as play,
-        ):
-            yield Stage(server, play)
-
-    return make
 
 
 def said(**fields):

@@ -1,7 +1,6 @@
 """The LLM cast against the server: what a role is shown, what it makes of an answer, and what never of a failure."""
 
 import dataclasses
-from contextlib import asynccontextmanager
 
 import orjson
 import pytest
@@ -14,7 +13,7 @@ from kindling.agents.reflector import LLMReflector, settle
 from kindling.config import Budget as Limits
 from kindling.errors import BudgetSpent, CallError, ConfigError, Unscored
 from kindling.records import Case, Critique, Example, Fact, Point, Query, Verdict
-from tests.scripted_models import Play, scripted_models
+from tests.scripted_models import Play
 from tests.scripted_server import FAULTS, Script, ScriptedServer
 
 GOOD = '{"reason": "真诚", "verdict": "good"}'
@@ -50,20 +49,6 @@ class Stage:
     def shown(self):
         """The variables of the last prompt."""
         return orjson.loads(self.server.bodies[-1]["messages"][0]["content"])
-
-
-@pytest.fixture
-def stage(tmp_path):
-    @asynccontextmanager
-    async def make(script=None, **settings):
-        settings = {"endpoint": {"retries": 0}, **settings}
-        async with (
-            ScriptedServer(script).running() as server,
-            scripted_models(server, tmp_path / "l.sqlite", **settings) as play,
-        ):
-            yield Stage(server, play)
-
-    return make
 
 
 async def test_a_generator_is_shown_the_request_in_words_and_each_index_is_another_call(stage):

@@ -315,6 +315,7 @@ def test_hard_negatives_of_a_game_are_told_once_with_their_first_round():
 
     standing = Standing((), (), (played(1, "a"), played(2, "b", "a"), played(3)))
     assert of_game(standing) == (HardNegative("q", "a", "flawed", 1), HardNegative("q", "b", "flawed", 2))
+    assert [one.response for one in standing.hard_negatives] == ["a", "b"]
 
 
 async def test_cases_that_the_judge_learned_from_fail_the_certificate_and_none_passes():

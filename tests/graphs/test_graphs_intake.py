@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kindling.graphs.intake import junk, normalise, take_in
+from kindling.errors import InputError
+from kindling.graphs.intake import junk, normalise, read_queries, take_in
 from kindling.records import request_key
 
 
@@ -65,3 +66,12 @@ def test_real_requests_are_kept(text):
 
 def test_a_zero_width_space_does_not_make_another_query():
     assert len(take_in(["中秋寄语", "中秋\u200b寄语"], "zh", 200).queries) == 1
+
+
+def test_a_file_is_taken_in_by_column_as_far_as_it_is_wanted_and_refused_if_it_asks_for_nothing(tmp_path):
+    file = tmp_path / "q.csv"
+    file.write_text("ask,query\n中秋寄语,\n,x\n端午寄语,x\n", encoding="utf-8")
+    assert [query.text for query in read_queries(file, "zh", 200, column="ask").queries] == ["中秋寄语", "端午寄语"]
+    assert len(read_queries(file, "zh", 200, column="ask", limit=2).queries) == 1
+    with pytest.raises(InputError, match=r"q\.csv: none of its 3 rows is a usable query \(empty, too_few_letters"):
+        read_queries(file, "zh", 200)

@@ -20,14 +20,14 @@ import orjson
 from kindling.agents.retriever import corpus_file
 from kindling.cli import casting, console, curated
 from kindling.config import Config
-from kindling.errors import ConfigError, InputError, UsageError
+from kindling.errors import ConfigError, UsageError
 from kindling.graphs.engine import Progress, Tally, run_rows, stop_on_interrupt
-from kindling.graphs.intake import Intake, take_in
+from kindling.graphs.intake import Intake, read_queries
 from kindling.graphs.journal import RowJournal
 from kindling.graphs.rejection_sampling import Settings, build, sampler
 from kindling.records import text_id
 from kindling.runs import RunFolder, cpu_seconds, open_run, peak_memory_mb, versions
-from kindling.tables import read_rows, sha256
+from kindling.tables import sha256
 
 INTERRUPTED = 130
 TROUBLES = 10  # the most frequent ones are shown
@@ -82,14 +82,9 @@ def _anything_done(folder: Path) -> bool:
 
 def _take_in(request: Request, plan: casting.CastPlan) -> Intake:
     """The file's queries and drops. Raises `InputError` if no usable query is left."""
-    column = request.column
-    rows = read_rows(request.queries, (column,), text_column=column)[: request.limit]
-    texts = ["" if row[column] is None else str(row[column]) for row in rows]
-    intake = take_in(texts, plan.pack.settings.language, request.config.curate.max_query_chars)
-    if not intake.queries:
-        reasons = ", ".join(sorted({outcome.reason for outcome in intake.dropped}))
-        raise InputError(f"{request.queries}: none of its {len(rows)} rows is a usable query ({reasons})")
-    return intake
+    longest = request.config.curate.max_query_chars
+    language = plan.pack.settings.language
+    return read_queries(request.queries, language, longest, column=request.column, limit=request.limit)
 
 
 def _settings(request: Request, plan: casting.CastPlan) -> dict[str, Any]:

@@ -28,14 +28,14 @@ from kindling.eval.labelled import read_labelled
 from kindling.eval.splits import groups, split
 from kindling.game import Decision, Evidence, Rules, Standing
 from kindling.graphs.engine import stop_on_interrupt
-from kindling.graphs.intake import take_in
+from kindling.graphs.intake import read_queries
 from kindling.graphs.refinement import Material, Settings, Stopped, build, judge_all, play
 from kindling.prompts.rules import PRINCIPLES, TACTICS
 from kindling.prompts.sources import read
 from kindling.prompts.taskpack import TaskPack
 from kindling.records import LabelledCase, load, text_id
 from kindling.runs import RunFolder, open_run, peak_memory_mb, versions
-from kindling.tables import read_rows, sha256
+from kindling.tables import sha256
 
 CUT_SHORT, INTERRUPTED = 3, 130
 
@@ -135,11 +135,7 @@ def _set_up(request: Request) -> Game:
 
 def _queries(request: Request, pack: TaskPack) -> tuple[str, ...]:
     file = request.queries or pack.file("queries.txt")
-    rows = read_rows(file, ("query",), text_column="query")
-    texts = ["" if row["query"] is None else str(row["query"]) for row in rows]
-    found = take_in(texts, pack.settings.language, request.config.curate.max_query_chars)
-    if not found.queries:
-        raise InputError(f"{file}: none of its {len(rows)} rows is a usable query")
+    found = read_queries(file, pack.settings.language, request.config.curate.max_query_chars)
     return tuple(query.text for query in found.queries)
 
 

@@ -148,7 +148,7 @@ def test_failures_are_counted_apart():
     found = wording.texts(rows, written)
     assert (found.asked, found.whole, found.empty, found.cut_off, found.failed) == (4, 1, 1, 1, 1)
     assert found.failures.value == 0.75
-    assert found.reasons == {"e": 1, "cut": 1, "x": 1}
+    assert found.reasons == {"empty": 1, "cut": 1, "x": 1}
 
 
 def test_requests_are_met_only_all_together():

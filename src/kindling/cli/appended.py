@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from kindling.errors import RunFolderError
+from kindling.errors import InputError, RunFolderError
 from kindling.records import load
 
 T = TypeVar("T")
@@ -24,14 +24,16 @@ class Appended(Generic[T]):
             self._file = path.open("a+b", buffering=0)
             self._file.seek(0)
             *lines, torn = self._file.readall().split(b"\n")
-            self.records: list[T] = [
-                load(kind, _data(line), f"{path}: line {number}") for number, line in enumerate(lines, 1)
-            ]
             self._end = sum(len(line) + 1 for line in lines)
             if torn:
                 self._file.truncate(self._end)
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+        try:
+            self.records = [load(kind, _data(line), f"{path}: line {number}") for number, line in enumerate(lines, 1)]
+        except InputError:
+            self.close()
+            raise
 
     def add(self, record: T) -> None:
         """Append a record. Raises `RunFolderError` if the disk refuses it; the file is then as it was."""

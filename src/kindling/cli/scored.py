@@ -19,20 +19,22 @@ _STYLES = {"better": "bold green", "not distinguishable": "", "power": "dim", "w
 
 def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
     """Say what would run: models, judges, texts, calls and cost by role."""
-    rows, bench = evaluation.rows, evaluation.bench
+    rows, bench, samples = evaluation.rows, evaluation.bench, evaluation.request.samples
+    queries = len(rows) // samples
     calls: dict[str, int] = {}
     cost: dict[str, float] = {}
     for entrant in evaluation.entrants:
         if entrant.plan is not None:
-            counted = entrant.plan.calls(len(rows), 1) if entrant.role is None else {entrant.role: len(rows)}
-            counted = {role: count for role, count in counted.items() if role in entrant.plan.paid}
+            turns = entrant.plan.calls(queries, samples)
+            counted = {role: count for role, count in turns.items() if count and entrant.role in (None, role)}
+            if entrant.role in counted:
+                counted[entrant.role] = len(rows)
             _add(calls, cost, f"{entrant.name} ", counted, entrant.plan.cost(rows[0].query, counted))
     for plan in bench.plans:
         counted = plan.calls(len(rows) * len(evaluation.entrants), 1)
         _add(calls, cost, f"{plan.judge} ", counted, plan.cost(rows[0].query, counted))
     models = [(one.name, one.player) for one in bench.models]
     judges = [(judge.name, ", ".join(judge.independent_of) or "none") for judge in bench.judges]
-    queries = len({row.query for row in rows})
     if as_json:
         console.answer(
             {

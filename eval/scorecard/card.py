@@ -26,7 +26,11 @@ Kind = Literal["better", "not distinguishable", "power", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """A judge that a model has to do with, and `how`: "reward", "shadow" (it chose a checkpoint), "the same model"."""
+    """A judge that a model has to do with, and `how`.
+
+    "reward" (of the model, or of one that it was trained from), "taught it" (in another way), "shadow" (it chose the
+    checkpoint), "the same model" (that writes).
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     judge: str

@@ -243,7 +243,7 @@ def test_a_certificate_corrects_the_rates_of_its_judge_and_of_no_other(kindling,
 def test_the_judge_that_was_the_reward_is_refused_by_whatever_name_it_plays(kindling, files, policy, judge):
     policy("grpo", judge="embedded", players={"judge": "embedded"}, model="sft/model")
     command = evaluate("grpo", judge=judge)
-    refused(kindling(*command), f"--judge {judge}", "reward of grpo", "--allow-reward-judge")
+    refused(kindling(*command), f"--judge {judge}", "grpo learned from its verdicts", "--allow-reward-judge")
     assert not (files / "run").exists()
     allowed = kindling(*command, "--allow-reward-judge", "--dry-run", "--json")
     assert allowed.answer["judges"] == {judge: []}
@@ -252,7 +252,7 @@ def test_the_judge_that_was_the_reward_is_refused_by_whatever_name_it_plays(kind
 def test_the_reward_of_an_earlier_generation_counts_too(kindling, files, policy):
     policy("first", judge="embedded", players={"judge": "embedded"})
     policy("second", judge=None, reward_model="rm/model", model="first/model", shadow="embedded")
-    refused(kindling(*evaluate("second")), "reward of second")
+    refused(kindling(*evaluate("second")), "second learned")
 
 
 def test_a_shadow_is_tied_but_not_refused(kindling, files, policy):
@@ -263,9 +263,9 @@ def test_a_shadow_is_tied_but_not_refused(kindling, files, policy):
 
 def test_what_no_record_says_can_be_told(kindling, files):
     command = evaluate("texts.jsonl", "b=texts.jsonl")
-    refused(kindling(*command, "--reward-judge", "b=embedded"), "reward of b")
-    refused(kindling(*command, "--reward-judge", "c=embedded"), "--reward-judge c=embedded", "texts, b")
-    refused(kindling(*command, "--reward-judge", "embedded"), "NAME=JUDGE")
+    refused(kindling(*command, "--taught-by", "b=embedded"), "b learned")
+    refused(kindling(*command, "--taught-by", "c=embedded"), "--taught-by c=embedded", "texts, b")
+    refused(kindling(*command, "--taught-by", "embedded"), "NAME=JUDGE")
 
 
 def test_who_writes_is_no_independent_judge_of_it(kindling, files):

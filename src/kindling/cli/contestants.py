@@ -11,7 +11,7 @@
 `NAME=MODEL` names a column; else it is called after its run, its folder or its file.
 
 A policy's own run record says which judge rewarded it, and so do those of the models that it was trained from; what no
-record says can be told, `--reward-judge NAME=JUDGE`. Who writes is tied to a judge that it plays itself.
+record says can be told, `--taught-by NAME=JUDGE`. Who writes is tied to a judge that it plays itself.
 """
 
 import re
@@ -31,7 +31,7 @@ from kindling.records import request_key
 from kindling.runs import read_record
 from kindling.tables import FORMATS, read_rows, sha256
 
-REWARD, SHADOW, ITSELF = "reward", "shadow", "the same model"
+REWARD, TAUGHT, SHADOW, ITSELF = "reward", "taught it", "shadow", "the same model"
 GENERATIONS = 16  # of runs that a model was trained through; more is a circle
 _NAMED = re.compile(r"(?P<name>[^=/:\\]+)=(?P<model>.+)", re.DOTALL)
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -69,10 +69,10 @@ def entrants(models: Sequence[str], config: Config, seed: int, told: Sequence[st
     for one in told:
         name, equals, judge = one.partition("=")
         if not equals or not judge or name not in names:
-            raise ConfigError(f"--reward-judge {one}: write NAME=JUDGE, with one of the models {', '.join(names)}")
+            raise ConfigError(f"--taught-by {one}: write NAME=JUDGE, with one of the models {', '.join(names)}")
         place = names.index(name)
         card = found[place].contestant
-        found[place] = replace(found[place], contestant=replace(card, ties=(*card.ties, Tie(placed(judge), REWARD))))
+        found[place] = replace(found[place], contestant=replace(card, ties=(*card.ties, Tie(placed(judge), TAUGHT))))
     return tuple(found)
 
 
@@ -137,8 +137,8 @@ def _policy(name: str, model: str, path: str) -> Entrant:
         raise InputError(f"{path}: no such model; name a folder, a hub name like ORG/NAME, llm, embedded or a file")
     weights = {file.name: sha256(file) for file in sorted(folder.glob("*.safetensors"))}
     called = name or (folder.parent.name if folder.name == "model" else folder.name) or folder.name
-    ties = tuple(dict.fromkeys(_ties(folder)))
-    return Entrant(Contestant(called, model, f"policy {path}", ties), weights or path, policy=path)
+    ties, note = tuple(dict.fromkeys(_ties(folder))), _stopped(folder.parent)
+    return Entrant(Contestant(called, model, f"policy {path}", ties, note), weights or path, policy=path)
 
 
 def _check_folder(folder: Path) -> None:
@@ -167,6 +167,12 @@ def _ties(folder: Path) -> Iterator[Tie]:
             yield from (Tie(placed(str(player), run.parent), REWARD) for player in dict.fromkeys(played.values()))
         before = Path(str(settings.get("model") or ""))
         folder = before if before.is_dir() else run.parent / before
+
+
+def _stopped(run: Path) -> str:
+    """Why the run that made a model ended before its time, if it did."""
+    why = read_record(run).get("stopped") if (run / "run.json").is_file() else None
+    return f"stopped: {why}" if why else ""
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""`kindling eval`: models side by side on the same queries, with intervals, and what may be concluded from them."""
+"""`kindling eval`: models side by side on the same queries, with intervals, and what may be concluded from them.
+
+With `--arms` the models are those of the paper's experiment, which are trained first.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +32,11 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A judge's certificate: its rates are corrected by it. May be repeated.", show_default=False),
     ] = None,
-    reward_judge: Annotated[
+    taught_by: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=JUDGE",
-            help="Whose verdicts NAME learned from, where its run record does not say. May be repeated.",
+            help="Whose verdicts NAME learned from, where its run does not say. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -65,6 +68,17 @@ def evaluate(
     max_new_tokens: Annotated[int, typer.Option(help="Of policies: cut a text off after so many.", min=1)] = 96,
     batch: Annotated[int, typer.Option(help="Texts of a policy drawn together.", min=1)] = 64,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", show_default="torch decides", min=1)] = None,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="Train the arms of the experiment, and evaluate them, in one run.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="With --arms: what is trained; a hub name, a folder, or embedded.")
+    ] = "embedded",
+    prompts: Annotated[
+        Path | None, typer.Option(help="With --arms: queries to train on.", show_default="drawn from the task's own")
+    ] = None,
+    draw: Annotated[int, typer.Option(help="With --arms: how many to draw.", min=8)] = 600,
+    steps: Annotated[int, typer.Option(help="With --arms: of GRPO, each arm.", min=1)] = 40,
     config: options.ConfigFile = None,
     max_calls: options.MaxCalls = None,
     max_cost: options.MaxCost = None,
@@ -86,24 +100,36 @@ def evaluate(
     --certificate cert.json --train runs/first -n 2 --out runs/eval
 
     kindling eval llm endpoint:main/gpt-4o --queries q.csv --group frequency --judge llm --out runs/eval --dry-run
+
+    kindling eval --arms --out runs/arms
     """
     from kindling.cli.evaluation import Request, carry_out
     from kindling.config import load_config
     from kindling.errors import InputError
 
-    if queries is None or out is None:
-        raise InputError(f"{'--queries FILE' if queries is None else '--out RUN'} is missing")
     given = options.overrides(
         set_, budget__max_calls=max_calls, budget__max_cost=max_cost, budget__max_minutes=max_minutes
     )
-    request = Request(
+    if out is None:
+        raise InputError("--out RUN is missing")
+    if arms:
+        from kindling.cli import experiment
+
+        request = experiment.request(
+            models=models, model=model, prompts=prompts, drawn=draw, queries=queries, out=out, config=config,
+            overrides=given, judges=judge, steps=steps, samples=n, column=column, seed=seed, resume=resume,
+        )  # fmt: skip
+        raise typer.Exit(experiment.carry_out(request, dry_run=dry_run, as_json=json))
+    if queries is None:
+        raise InputError("--queries FILE is missing")
+    evaluation = Request(
         models=tuple(models or ()),
         queries=queries,
         out=out,
         config=load_config(config, given),
         judges=tuple(dict.fromkeys(judge or ["debate"])),
         certificates=tuple(certificate or ()),
-        reward_judges=tuple(reward_judge or ()),
+        taught_by=tuple(taught_by or ()),
         allow_reward_judge=allow_reward_judge,
         training=tuple(train or ()),
         samples=n,
@@ -119,4 +145,4 @@ def evaluate(
         resume=resume,
         retry=retry,
     )
-    raise typer.Exit(carry_out(request, dry_run=dry_run, as_json=json))
+    raise typer.Exit(carry_out(evaluation, dry_run=dry_run, as_json=json))

@@ -56,7 +56,7 @@ class Request:
     config: Config
     judges: tuple[str, ...]
     certificates: tuple[Path, ...]
-    reward_judges: tuple[str, ...]
+    taught_by: tuple[str, ...]
     allow_reward_judge: bool
     training: tuple[Path, ...]
     samples: int
@@ -161,7 +161,7 @@ def _prepare(request: Request) -> Evaluation:
     """Check everything that can be wrong with the input. Raises `UsageError` for the first that is."""
     config = request.config
     pack = load_pack(config.project.task, config.prompts_dir / config.project.task)
-    found = contestants.entrants(request.models, config, request.seed, request.reward_judges)
+    found = contestants.entrants(request.models, config, request.seed, request.taught_by)
     rows, group = _rows(request)
     for one in found:
         if one.recorded is not None:

@@ -1,6 +1,6 @@
 """Judges of `kindling eval`: who they are, which models they are independent of, and how far they may be believed.
 
-A judge is tied to a model if it rewarded the model, or one that the model was trained from, by name or by the model
+A judge is tied to a model that learned from its verdicts, or was trained from one that did, by name or by the model
 that plays in it: a debate of the embedded critics is no other opinion than the embedded judge's. Such a judge is
 refused unless it is allowed to evaluate all the same. One that watched as a shadow, or that is played by the model
 whose texts it judges, is only said to be tied.
@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kindling.cli import casting
-from kindling.cli.contestants import REWARD, placed
+from kindling.cli.contestants import ITSELF, REWARD, SHADOW, TAUGHT, placed
 from kindling.errors import ConfigError
 from kindling.eval.certificate import Certificate, fits, load_certificate
 from kindling.eval.scorecard.card import Accuracy, Contestant, Evaluator, Tie
 
+CLOSEST = (REWARD, TAUGHT, SHADOW, ITSELF)
 NO_CERTIFICATE = "no certificate was given"
 
 
@@ -37,9 +38,9 @@ def bench(
     tied = tuple(replace(model, ties=tuple(_ties(model, plans))) for model in models)
     for model in tied:
         for tie in model.ties:
-            if tie.how == REWARD and not allowed:
+            if tie.how in (REWARD, TAUGHT) and not allowed:
                 raise ConfigError(
-                    f"--judge {tie.judge}: its verdicts were the reward of {model.name}, so it is no judge of it; "
+                    f"--judge {tie.judge}: {model.name} learned from its verdicts, so it is no judge of it; "
                     "evaluate by another, or add --allow-reward-judge"
                 )
     known = asyncio.run(_templates(plans))
@@ -63,11 +64,11 @@ def bench(
 
 
 def _ties(model: Contestant, plans: Sequence[casting.CastPlan]) -> list[Tie]:
-    """The ties of a model to these judges: to each one at most, that of a reward first."""
+    """The ties of a model to these judges: to each one at most, the closest."""
     found: dict[str, Tie] = {}
     for plan in plans:
         kin = {placed(name) for name in (plan.judge, *plan.players.values())}
-        for tie in sorted(model.ties, key=lambda one: one.how != REWARD):
+        for tie in sorted(model.ties, key=lambda one: CLOSEST.index(one.how)):
             if tie.judge in kin:
                 found.setdefault(plan.judge, Tie(plan.judge, tie.how))
     return list(found.values())

@@ -1,0 +1,379 @@
+"""`kindling eval --arms`: every arm trained and evaluated in one run, by the commands that a user would type.
+
+    prompts ─ curate ─▶ good texts ─ train sft ─▶ SFT ─ curate what it writes ─▶ pairs ─ train rm ─┐
+       │         └ fit-judge ─▶ a judge that is no reward                                          ▼
+       └──────────────────────────────────── train grpo, from the base and from SFT ◀─ reward model, judge
+    held-out queries ───────────────────────────────────── eval ◀┘
+
+A step that has ended is not run again on a resume; one that was cut short goes on by its own `--resume`. An arm that
+the firewall stopped is a result: its last checkpoint is evaluated, and the table says why it was stopped.
+
+The judge that rewards evaluates too, and is shown as what it is: not independent. The judge learned from the curated
+pairs was no part of any reward, but its pairs were judged by the one that was: it is a pupil with other eyes, no second
+opinion from outside. Give others with further `--judge`s.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+from rich.text import Text
+
+from kindling.agents.embedded.queries import QueryWriter
+from kindling.cli import casting, console, scored
+from kindling.cli.appended import Appended
+from kindling.cli.arms import ARMS, Arm
+from kindling.config import FILE as CONFIG_FILE
+from kindling.config import Config, load_config
+from kindling.errors import ConfigError, RunFolderError
+from kindling.eval.scorecard.card import FILE, Scorecard, load_scorecard
+from kindling.prompts.taskpack import load_pack
+from kindling.rl.training.settings import split
+from kindling.runs import RunFolder, open_run, read_record, versions
+from kindling.tables import read_rows, sha256, write_jsonl
+
+LEARNED = "lexical:learned.npz"
+EMBEDDED = "embedded"
+CUT_SHORT = 3
+INTERRUPTED = 130
+SAMPLED = 3  # of so many prompts, SFT writes to one for its reward model's pairs
+GRPO_SECTIONS = ("train", "reward", "firewall", "vllm")
+_THREADS = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for. The first of `judges` rewards, all of them evaluate.
+
+    Without `prompts`, so many are drawn from the task's own; without `queries`, as many further ones are held out as
+    the task has sample queries, and those beside them.
+    """
+
+    model: str
+    prompts: Path | None
+    drawn: int
+    queries: Path | None
+    out: Path
+    config: Config
+    config_file: Path | None
+    overrides: tuple[str, ...]
+    judges: tuple[str, ...]
+    steps: int
+    samples: int
+    column: str
+    seed: int
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command, and what it makes: a run folder (resumed where it is there) or a file.
+
+    Where it `may_fail`, status 1 is a result: a certificate that a judge failed, a run that the firewall stopped.
+    """
+
+    title: str
+    arguments: tuple[str, ...]
+    makes: str
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that has ended: a line of steps.jsonl."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    step: str
+    command: str
+    status: int
+    seconds: float
+
+
+def request(
+    *,
+    models: Sequence[str] | None,
+    model: str,
+    prompts: Path | None,
+    drawn: int,
+    queries: Path | None,
+    out: Path,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    judges: Sequence[str] | None,
+    steps: int,
+    samples: int,
+    column: str,
+    seed: int,
+    resume: bool,
+) -> Request:
+    """Read the options. Raises `UsageError` for models, which the arms are, and for a wrong configuration."""
+    if models:
+        raise ConfigError("--arms trains its own models: leave the models out, and name the one to train with --model")
+    _, rest = split(overrides, GRPO_SECTIONS)
+    loaded = load_config(config, tuple(rest))
+    asked = tuple(dict.fromkeys(judges or [EMBEDDED]))
+    return Request(
+        model, prompts, drawn, queries, out, loaded, config, overrides, asked, steps, samples, column, seed, resume
+    )
+
+
+def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False) -> int:
+    """Train and evaluate all arms, or say which commands that takes; returns the exit status."""
+    for judge in request.judges:
+        casting.plan_cast(request.config, judge, seed=request.seed)
+    steps = commands(request)
+    if dry_run:
+        _describe(steps, as_json=as_json)
+        return 0
+    _check()
+    with closing(open_run(request.out, "eval --arms", _settings(request), resume=request.resume)) as run:
+        run.save(status="running", config=request.config.model_dump(mode="json"), versions=versions(), arms=ARMS)
+        _write_queries(request, run.path)
+        with closing(Appended(run.path / "steps.jsonl", Done)) as ended:
+            for step in steps:
+                if any(one.step == step.title for one in ended.records):
+                    continue
+                status, seconds = _run(step, run.path, as_json=as_json)
+                if status and not (status == 1 and _is_result(step, run.path)):
+                    return _stop(run, step, status)
+                ended.add(Done(step.title, " ".join(step.arguments), status, round(seconds, 1)))
+            scorecard = load_scorecard(run.path / "eval" / FILE)
+            _sum_up(request, run, scorecard, ended.records, as_json=as_json)
+    return 0
+
+
+def _check() -> None:
+    """See that what trains is installed. Raises `ConfigError`."""
+    from importlib.util import find_spec
+
+    if missing := [name for name in ("torch", "trl") if find_spec(name) is None]:
+        raise ConfigError(f"{missing[0]} is not installed: pip install 'kindling[train]'")
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    """What defines the run: a resume with anything else here is another run."""
+    return {
+        "task": request.config.project.task,
+        "model": request.model,
+        "prompts": sha256(request.prompts) if request.prompts else request.drawn,
+        "queries": sha256(request.queries) if request.queries else None,
+        "column": request.column,
+        "judges": list(request.judges),
+        "steps": request.steps,
+        "samples": request.samples,
+        "set": list(request.overrides),
+        "seed": request.seed,
+    }
+
+
+def _write_queries(request: Request, folder: Path) -> None:
+    """The prompts that arms learn on, those that SFT writes to, and the queries of the evaluation, which none has seen.
+
+    Drawn queries are what the arms were trained on, in kind; the task's samples were written one by one.
+    """
+    pack = load_pack(request.config.project.task, request.config.prompts_dir / request.config.project.task)
+    if request.queries is not None:
+        rows = read_rows(request.queries, (request.column,), request.column)
+        held = [{**row, "query": row[request.column]} for row in rows]
+    else:
+        held = [{"query": query, "group": "ordinary"} for query in _texts(pack.file("queries.txt"), "query")]
+    if request.prompts is not None:
+        prompts = _texts(request.prompts, request.column)
+    else:
+        further = len(held) if request.queries is None else 0
+        writer, without = QueryWriter(pack.file("queries.toml")), tuple(str(row["query"]) for row in held)
+        drawn = writer.write(request.drawn + further, request.seed, without)
+        prompts = list(drawn[: request.drawn])
+        held = [{"query": query, "group": "frequent"} for query in drawn[request.drawn :]] + held
+    write_jsonl(folder / "prompts.jsonl", ({"query": query} for query in prompts))
+    write_jsonl(folder / "sampled.jsonl", ({"query": query} for query in prompts[: -(-len(prompts) // SAMPLED)]))
+    write_jsonl(folder / "held-out.jsonl", held)
+
+
+def _texts(file: Path, column: str) -> list[str]:
+    rows = read_rows(file, (column,), column)
+    return [str(row[column]) for row in rows if isinstance(row[column], str) and row[column].strip()]
+
+
+def commands(request: Request) -> list[Step]:
+    """The whole experiment as commands; paths are relative to its folder."""
+    reward = request.judges[0]
+    training, rest = split(request.overrides, GRPO_SECTIONS)
+    own = [f"{name}.{key}={value}" for name, values in training.items() for key, value in values.items()]
+    same = ("--seed", str(request.seed), *_configured(request, rest))
+    start = ("--base", "base") if request.model == EMBEDDED else ("--model", _path(request.model))
+    plain = [one for one in own if one.startswith("train.")]
+    certified = [(judge, f"certificate-{place}.json") for place, judge in enumerate(_evaluating(request))]
+    return [
+        Step("curate", ("curate", "prompts.jsonl", "--judge", reward, "--out", "curate", *same), "curate"),
+        Step("SFT", ("train", "sft", "--data", "curate", *start, "--out", "sft", *same, *_set(plain)), "sft"),
+        Step(
+            "curate what SFT writes",
+            ("curate", "sampled.jsonl", "--source", "policy:sft/model", "--judge", reward, "--out", "samples", *same),
+            "samples",
+        ),
+        Step(
+            "reward model",
+            ("train", "rm", "--data", "samples", "--model", "sft/model", "--out", "rm", *same, *_set(plain)),
+            "rm",
+        ),
+        Step(
+            "learn a judge",
+            ("fit-judge", "curate/pairs.jsonl", "--out", "learned.npz", "--seed", str(request.seed)),
+            "learned.npz",
+        ),
+        *(
+            Step(f"certify {judge}", ("certify", "--judge", judge, "--out", file, *same), file, may_fail=True)
+            for judge, file in certified
+        ),
+        *(_trained(request, arm, certified[0][1], (*same, *_set(own))) for arm in ARMS if arm.reward),
+        Step("evaluate", _evaluation(request, certified, same), "eval"),
+    ]
+
+
+def _evaluating(request: Request) -> list[str]:
+    return list(dict.fromkeys((*request.judges, LEARNED)))
+
+
+def _configured(request: Request, rest: Sequence[str]) -> tuple[str, ...]:
+    """The configuration file, wherever a command is run from, and the values that were set."""
+    here = Path(CONFIG_FILE)
+    file = request.config_file or (here if here.is_file() else None)
+    return (*(("--config", str(file.resolve())) if file else ()), *_set(rest))
+
+
+def _set(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for value in values for word in ("--set", value))
+
+
+def _path(model: str) -> str:
+    """A folder as it is found from anywhere; the name of a model on the hub as it is."""
+    return str(Path(model).resolve()) if Path(model).exists() else model
+
+
+def _model(request: Request, arm: Arm) -> str:
+    """Where an arm's weights lie, from the folder of the whole."""
+    if arm.name == "base":
+        return "base" if request.model == EMBEDDED else _path(request.model)
+    return f"{arm.folder}/model"
+
+
+def _trained(request: Request, arm: Arm, certificate: str, more: tuple[str, ...]) -> Step:
+    """GRPO of one arm. No certificate is demanded, since the comparison is what shows what a judge is worth."""
+    begin = next(one for one in ARMS if one.start == arm.start and one.reward is None)
+    rewarded = ("--rm", "rm/model") if arm.reward == "reward model" else ("--judge", request.judges[0])
+    spoken = ("--certificate", certificate) if arm.reward == "judge" else ()
+    arguments = (
+        "train", "grpo", "--data", "prompts.jsonl", "--model", _model(request, begin), *rewarded, *spoken,
+        "--uncertified", "--out", arm.folder, "--set", f"train.max_steps={request.steps}", *more,
+    )  # fmt: skip
+    return Step(arm.name, arguments, arm.folder, may_fail=True)
+
+
+def _evaluation(request: Request, certified: Sequence[tuple[str, str]], same: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that evaluates all arms. What the judge that rewards chose the texts of, it taught."""
+    models = [f"{arm.name}={_model(request, arm)}" for arm in ARMS]
+    judges = [word for judge, file in certified for word in ("--judge", judge, "--certificate", file)]
+    taught = [arm.name for arm in ARMS if arm.start == "sft" or arm.reward == "reward model"]
+    ties = [word for name in taught for word in ("--taught-by", f"{name}={request.judges[0]}")]
+    return (
+        "eval", *models, "--queries", "held-out.jsonl", *judges, *ties, "--allow-reward-judge", "--train", "curate",
+        "-n", str(request.samples), "--out", "eval", *same,
+    )  # fmt: skip
+
+
+def _run(step: Step, folder: Path, *, as_json: bool) -> tuple[int, float]:
+    """Run a command in `folder`; its status and how long it took. Ctrl-C is the command's, which knows how to stop."""
+    made = folder / step.makes
+    if made.is_file():  # whole, since files are written whole or not at all, but the line that says so was lost
+        return 0, 0.0
+    arguments = (*step.arguments, *(("--resume",) if made.is_dir() and (made / "run.json").is_file() else ()))
+    console.note(f"\n$ kindling {' '.join(arguments)}")
+    started = time.monotonic()
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "kindling", *arguments],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _THREADS)},
+            stdout=sys.stderr.fileno() if as_json else None,
+        ) as command:
+            status = command.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return status, time.monotonic() - started
+
+
+def _is_result(step: Step, folder: Path) -> bool:
+    """Whether status 1 of a step says what came of it, and not that nothing did."""
+    made = folder / step.makes
+    return step.may_fail and (made.is_file() or _stopped(made) is not None)
+
+
+def _stopped(run: Path) -> str | None:
+    """Why a run of kindling train ended before its time."""
+    try:
+        return read_record(run).get("stopped")
+    except RunFolderError:
+        return None
+
+
+def _stop(run: RunFolder, step: Step, status: int) -> int:
+    """End the whole after a step that did not end well."""
+    run.save(status="interrupted" if status == INTERRUPTED else "stopped", at=step.title)
+    run.event("stopped", at=step.title, status=status)
+    console.note(f"{step.title} ended with status {status}; the same command with --resume goes on from there")
+    return status if status in (CUT_SHORT, INTERRUPTED) else 1 if status < 0 else status
+
+
+def _describe(steps: Sequence[Step], *, as_json: bool) -> None:
+    if as_json:
+        console.answer({"arms": [arm.name for arm in ARMS], "commands": [list(step.arguments) for step in steps]})
+        return
+    for step in steps:
+        console.out.print(f"$ kindling {' '.join(step.arguments)}")
+    console.out.print(f"{len(ARMS)} arms in {len(steps)} commands; nothing was run or written")
+
+
+def _sum_up(request: Request, run: RunFolder, scorecard: Scorecard, steps: Sequence[Done], *, as_json: bool) -> None:
+    """The table of arms, the conclusions, and what each step took."""
+    stopped = {arm.name: why for arm in ARMS if arm.reward and (why := _stopped(run.path / arm.folder))}
+    run.save(status="finished", steps=steps, stopped=stopped, seconds=sum(one.seconds for one in steps))
+    run.event("finished")
+    if as_json:
+        console.answer({"scorecard": scorecard, "stopped": stopped, "steps": steps, "out": str(request.out)})
+        return
+    console.table("Steps", ("step", "took"), [(one.step, console.duration(one.seconds)) for one in steps])
+    for group, queries in scorecard.asked.groups.items():
+        _table(scorecard, group, queries, stopped)
+    scored.conclusions(scorecard.conclusions)
+    console.note(
+        f"{scored.short(LEARNED)} learned from pairs that {request.judges[0]} judged: no part of any reward, but no"
+        " opinion from outside"
+    )
+    console.out.print(f"everything lies in {request.out}; the scorecard in {request.out / 'eval' / FILE}")
+
+
+def _table(scorecard: Scorecard, group: str, queries: int, stopped: dict[str, str]) -> None:
+    """One of the paper's tables: arms by judges, on the queries of a group."""
+    judges = tuple(
+        f"{scored.short(judge.name)}{'' if len(judge.independent_of) == len(ARMS) else ' *'}"
+        for judge in scorecard.judges
+    )
+    rows: list[tuple[Any, ...]] = []
+    for arm in ARMS:
+        said = (scored.percent(one.raw) for one in scorecard.card(arm.name, group).excellence)
+        rows.append((arm.name, *said, Text("firewall" if arm.name in stopped else "", style="yellow")))
+    title = f"Called good, %, on {queries:,} {group} queries; *: had a part in the training of some"
+    console.table(title, ("arm", *judges, "stopped by"), rows)
+    if group == next(reversed(scorecard.asked.groups)):
+        for name, why in stopped.items():
+            console.note(f"{name} stopped: {why}")

@@ -156,8 +156,9 @@ def repeat(run: Run) -> Section:
         (f"template of {name}", str(value)) for name, value in sorted((record.get("templates") or {}).items())
     )
     blocks.append(Facts((*((("seed", str(seed)),) if seed is not None else ()), *hashes, *_hashed(run.settings))))
-    settings = {**run.settings, **({"limits": limits} if (limits := record.get("config", {}).get("budget")) else {})}
-    blocks.append(Folded("All settings that define the run", (Facts(tuple(flat(settings).items())),)))
+    blocks.append(Folded("All settings that define the run", (Facts(tuple(flat(run.settings).items())),)))
+    if config := record.get("config"):
+        blocks.append(Folded("The whole configuration, defaults included", (Facts(tuple(flat(config).items())),)))
     if versions := record.get("versions"):
         blocks.append(Folded("Versions", (Facts(tuple(map(_pair, versions.items()))),)))
     events = tuple((moment(str(one.get("time"))), str(one.get("event")), _about(one)) for one in run.events)

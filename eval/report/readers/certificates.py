@@ -166,7 +166,7 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
         Table(
             heads,
             rows_,
-            "All cases. Length calls good what is longer, or shorter, whichever is better; n-grams are cross-validated.",
+            "All cases. Length calls good what is longer or shorter, whichever is better; n-grams are cross-validated.",
         )
     )
     calls = about.agreement

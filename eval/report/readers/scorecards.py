@@ -170,8 +170,8 @@ def _about(judge: Evaluator) -> str:
     known = judge.accuracy
     failed = "" if known.passed else ", which it failed"
     return (
-        f"Corrected by its certificate {known.file}{failed}: it called {known.tpr:.1%} of {known.good:,} good texts good and"
-        f" {known.tnr:.1%} of {known.bad:,} bad texts bad. The interval holds the noise of both."
+        f"Corrected by its certificate {known.file}{failed}: it called {known.tpr:.1%} of {known.good:,} good texts"
+        f" good and {known.tnr:.1%} of {known.bad:,} bad texts bad. The interval holds the noise of both."
     )
 
 

@@ -94,6 +94,21 @@ def test_a_clear_gain_is_accepted_and_its_figures_are_told():
     assert decision.kappa == (pytest.approx(0), pytest.approx(1))
 
 
+def test_the_rise_of_kappa_has_an_interval_over_groups_not_cases():
+    """Ten cases won of forty: the rise is there; in four groups it is as uncertain as four cases are."""
+    labels = "gb" * 20
+    before = right(labels, [False] * 10 + [True] * 30)
+    alone = weigh(evidence(labels, before, labels), LIMITS)
+    assert alone.rise[0] < alone.kappa[1] - alone.kappa[0] < alone.rise[1]
+    assert alone.rise[0] > 0
+    grouped = weigh(evidence(labels, before, labels, groups=[place // 10 for place in range(40)]), LIMITS)
+    assert grouped.kappa == alone.kappa
+    assert grouped.rise[1] - grouped.rise[0] > 1.5 * (alone.rise[1] - alone.rise[0])
+    same = weigh(evidence(labels, before, before), LIMITS)
+    assert same.rise == (0, 0)
+    assert weigh(evidence(labels, "-" * 40, labels), LIMITS).rise is None
+
+
 def test_the_level_is_shared_among_the_looks():
     """Six won and none lost, p = 1/64: beyond noise for three looks (.0167), not for four (.0125)."""
     labels = "gb" * 10

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from kindling.errors import RunFolderError
-from kindling.runs import open_run
+from kindling.runs import FORMAT, open_run, read_record
+from kindling.tables import write_json
 
 SETTINGS = {"seed": 7, "queries": "abc"}
 
@@ -77,3 +78,23 @@ def test_a_file_in_the_way_and_a_torn_record_are_one_line(tmp_path):
     (tmp_path / "r/run.json").write_text('{"sett')
     with pytest.raises(RunFolderError, match="not a run record"):
         opened(tmp_path / "r", resume=True)
+
+
+def test_a_run_of_a_newer_version_is_refused_and_one_from_before_formats_is_not(tmp_path):
+    opened(tmp_path / "r").close()
+    record = read_record(tmp_path / "r")
+    assert record["format"] == FORMAT
+    write_json(tmp_path / "r/run.json", {name: value for name, value in record.items() if name != "format"})
+    opened(tmp_path / "r", resume=True).close()
+    newer = {**record, "format": FORMAT + 1, "versions": {"kindling": "9.9"}}
+    write_json(tmp_path / "r/run.json", newer)
+    for read in (lambda: opened(tmp_path / "r", resume=True), lambda: read_record(tmp_path / "r")):
+        with pytest.raises(
+            RunFolderError, match=rf"format {FORMAT + 1}, made by kindling 9\.9; .* install a newer one"
+        ):
+            read()
+    assert read_json(tmp_path / "r/run.json") == newer
+
+
+def read_json(path):
+    return orjson.loads(path.read_bytes())

@@ -142,32 +142,20 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
     ]
     judges += [(f"baseline: {one.name}", one.agreement, one.matched) for one in about.baselines]
     blocks: list[Block] = []
-    for title, place in (("AUC on all cases", 1), ("AUC on length-matched cases", 2)):
-        rows = [(name, (every, matched)[place - 1].auc) for name, every, matched in judges]
+    for title, place in (("AUC on all cases", 0), ("AUC on length-matched cases", 1)):
+        rows = [(name, (every, matched)[place].auc) for name, every, matched in judges]
         axis = axis_of((value for _, one in rows for value in (one.value, one.low, one.high)), (0.4, 1.0))
         made = tuple(
             Row(name, whisker(name, one, axis, "" if at else "good", 0.5), fixed(one.value), interval(one))
             for at, (name, one) in enumerate(rows)
         )
         blocks.append(Intervals(title, made, ruler(axis, "AUC")))
-    heads = ("who", "cases", "κ", "AUC", "accuracy", "precision", "recall", "specificity", "F1")
-    rows_ = tuple(
-        (
-            name,
-            every.cases,
-            *(
-                fixed(getattr(every, key).value)
-                for key in ("kappa", "auc", "accuracy", "precision", "recall", "specificity", "f1")
-            ),
-        )
-        for name, every, _ in judges
+    caption = (
+        "All cases. Length calls good what is longer or shorter, whichever is better; n-grams are cross-validated."
     )
+    table = tuple((name, every.cases, *map(fixed, _measures(every))) for name, every, _ in judges)
     blocks.append(
-        Table(
-            heads,
-            rows_,
-            "All cases. Length calls good what is longer or shorter, whichever is better; n-grams are cross-validated.",
-        )
+        Table(("who", "cases", "κ", "AUC", "accuracy", "precision", "recall", "specificity", "F1"), table, caption)
     )
     calls = about.agreement
     caption = (
@@ -177,6 +165,11 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
     called = (("good", calls.true_good, calls.false_bad), ("bad", calls.false_good, calls.true_bad))
     blocks.append(Table(("labelled", "called good", "called bad"), called, caption))
     return tuple(blocks)
+
+
+def _measures(one: Agreement) -> tuple[float | None, ...]:
+    found = (one.kappa, one.auc, one.accuracy, one.precision, one.recall, one.specificity, one.f1)
+    return tuple(estimate.value for estimate in found)
 
 
 def _attacks(found: Certificate) -> tuple[Block, ...]:

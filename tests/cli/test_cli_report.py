@@ -2,6 +2,7 @@
 
 import pytest
 
+from kindling.prompts.taskpack import load_pack
 from kindling.tables import write_jsonl
 from tests.cli.running import project, queries, rows_of, serve
 from tests.runs_on_disk import curated, grown, outcome, played, trained
@@ -24,18 +25,23 @@ def test_what_each_command_leaves_can_be_reported(kindling, tmp_path, responses)
     assert kindling("curate", "q.txt", "--source", "file:a.jsonl", "--out", "cur", "--seed", "3").status == 0
     files = ("file:a.jsonl", "file:b.jsonl")
     assert kindling("eval", *files, "--queries", "q.txt", "--judge", "embedded", "--out", "ev").status == 0
+    shipped = load_pack("greetings").file("golden.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "golden.jsonl").write_text("".join(shipped[:60]), encoding="utf-8")
+    certify = ("certify", "--judge", "embedded", "--labelled", "golden.jsonl", "--set", "certify.attack_cases=1")
+    assert kindling(*certify, "--out", "cert.json").status in (0, 1)
     (tmp_path / "audit.json").write_text(kindling("audit", "a.jsonl", "--json").out, encoding="utf-8")
     for path, words in (
         ("cur", "What became of each row"), ("ev", "What may be concluded"), ("audit.json", "facts without alarm"),
-        ("ev/scorecard.json", "What may be concluded"), (".", "3 steps, in the order"),
+        ("ev/scorecard.json", "What may be concluded"),
+        ("cert.json", "What explains its agreement away"), (".", "4 steps, in the order"),
     ):  # fmt: skip
-        answer = kindling("report", path, "--out", f"{len(path)}.html", "--json").answer
+        answer = kindling("report", path, "--out", f"{path.replace('/', '-')}.html", "--json").answer
         page = (tmp_path / answer["report"]).read_text(encoding="utf-8")
         assert answer["bytes"] == len(page.encode())
         assert words in page
         assert "http://" not in page.replace("http://www.w3.org/", "")
         assert "https://" not in page
-    page = (tmp_path / "3.html").read_text(encoding="utf-8")
+    page = (tmp_path / "cur.html").read_text(encoding="utf-8")
     assert "kindling curate q.txt --source file:a.jsonl --out cur --seed 3" in page
     for query in responses:
         assert query in page

@@ -3,6 +3,7 @@
 import html.parser
 import re
 import shutil
+from contextlib import closing
 
 import orjson
 import pytest
@@ -11,7 +12,8 @@ from kindling.errors import UsageError
 from kindling.eval.report.blocks import Difference, Intervals, Table
 from kindling.eval.report.browsing import Entry, Reading, Records, safe, select
 from kindling.eval.report.reading import chapters_of, report
-from kindling.tables import write_json
+from kindling.runs import open_run
+from kindling.tables import write_json, write_jsonl
 from tests.runs_on_disk import HOSTILE, curated, grown, killed_curation, outcome, played, trained
 
 REASONS = ("paired", "all_bad", "too_few_verdicts", "error", "duplicate", "link")
@@ -163,6 +165,24 @@ def test_a_stopped_training_says_where_and_why(tmp_path):
     notice = chapters_of(trained(tmp_path / "r", "sft", status="stopped"))[0].notice
     assert "unfinished" in notice.title
     assert notice.lines == ("Why: SIGTERM.",)
+
+
+def test_an_evaluation_that_was_cut_short_shows_its_texts(tmp_path):
+    texts = [
+        {"model": name, "query": "祝好", "index": 0, "text": name * 3, "failure": None, "reason": ""} for name in "甲乙"
+    ]
+    texts.append({"model": "甲", "query": "早安", "index": 0, "text": "", "failure": "cut_off", "reason": "too long"})
+    with closing(open_run(tmp_path / "r", "eval", {"seed": 0}, resume=False)) as run:
+        run.save(status="stopped")
+    with pytest.raises(UsageError, match="nothing to report"):
+        report(tmp_path / "r")
+    write_jsonl(tmp_path / "r/texts.jsonl", texts)
+    chapter = chapters_of(tmp_path / "r")[0]
+    assert chapter.lead == "3 texts of 2 models; there is no scorecard yet."
+    assert "unfinished" in chapter.notice.title
+    page = report(tmp_path / "r")
+    assert "甲甲甲" in page
+    assert "too long" in page
 
 
 def test_proposals_show_what_changed_what_it_did_and_why_it_was_refused(tmp_path):

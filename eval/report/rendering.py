@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from kindling.eval.report.blocks import Chapter, Tag
-from kindling.eval.report.words import many, number, visible
+from kindling.eval.report.words import many, number, plural, visible
 
 _NUMERIC = re.compile(r"–|[−-]?[\d,]*\.?\d+%?")
 MARK = '<meta name="generator" content="kindling report">'
@@ -49,7 +49,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.filters |= {"number": number, "many": many}
+    made.filters |= {"number": number, "many": many, "plural": plural}
     made.tests |= {"tag": lambda value: isinstance(value, Tag), "numeric": _is_numeric}
     return made
 

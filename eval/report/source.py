@@ -155,7 +155,9 @@ def repeat(run: Run) -> Section:
     hashes = tuple(
         (f"template of {name}", str(value)) for name, value in sorted((record.get("templates") or {}).items())
     )
-    blocks.append(Facts((*((("seed", str(seed)),) if seed is not None else ()), *hashes, *_hashed(run.settings))))
+    blocks.append(Facts((*((("seed", str(seed)),) if seed is not None else ()), *hashes)))
+    if hashed := tuple(_hashed(run.settings)):
+        blocks.append(Table(("what went in", "file", "sha256"), hashed))
     blocks.append(Folded("All settings that define the run", (Facts(tuple(flat(run.settings).items())),)))
     if config := record.get("config"):
         blocks.append(Folded("The whole configuration, defaults included", (Facts(tuple(flat(config).items())),)))
@@ -170,15 +172,12 @@ def _pair(item: tuple[str, Any]) -> tuple[str, str]:
     return item[0], str(item[1])
 
 
-def _hashed(settings: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _hashed(settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """The files that went in, with their hashes."""
     for name, value in settings.items():
         if isinstance(value, dict) and "sha256" in value:
-            hashes = (
-                value["sha256"] if isinstance(value["sha256"], dict) else {value.get("file", name): value["sha256"]}
-            )
-            for file, found in hashes.items():
-                yield f"{name}: {file}", f"sha256 {found}"
+            hashes = value["sha256"] if isinstance(value["sha256"], dict) else {value.get("file", "–"): value["sha256"]}
+            yield from ((name, str(file), str(found)) for file, found in hashes.items())
 
 
 def _about(event: dict[str, Any]) -> str:

@@ -43,8 +43,13 @@ def interval(estimate: Estimate, decimals: int = 3) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """`1 row`, `2,000 queries`."""
+    return f"{count:,} {noun if count == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """`rows`, `queries`."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def duration(seconds: float | None) -> str:

@@ -104,17 +104,17 @@ async def test_records_are_searched_filtered_and_turned_by_keyboard(chromium, tm
     file = written(curated(tmp_path / "run", rows))
     page = await shown(chromium, file)
     found = "document.querySelector('.found').textContent"
-    assert await page.js(found) == "row 1 to 10 of 45"
+    assert await page.js(found) == "rows 1 to 10 of 45"
     await page.js("document.querySelector('.pages button:last-child').focus()")
     await page.press("Enter")
-    assert await page.js(found) == "row 11 to 20 of 45"
+    assert await page.js(found) == "rows 11 to 20 of 45"
     await page.js("document.querySelector('input[type=search]').focus()")
     await page.press("针")
-    assert await page.js(found) == "row 1 to 1 of 1"
+    assert await page.js(found) == "1 row"
     assert await page.js("document.querySelector('.entry .query').textContent") == rows[33].query.text
     await page.js("document.querySelector('form').reset(); document.querySelector('select').focus()")
     await page.press("ArrowDown")
-    assert await page.js(found) == "row 1 to 9 of 9"
+    assert await page.js(found) == "rows 1 to 9 of 9"
     outcomes = "[...document.querySelectorAll('.entry .tag:first-child')].map(one => one.textContent)"
     assert set(await page.js(outcomes)) == {"accepted"}
     await page.js("document.querySelectorAll('.entry > summary')[1].focus()")

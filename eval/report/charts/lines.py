@@ -42,20 +42,24 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What is drawn: `points` are (step, value); the line is the mean of the latest `window` of them."""
+    """What is drawn: `points` are (step, value); the line is the mean of the latest `window` of them.
+
+    `within` are values, and `first` a step, that the axes hold whatever the points are.
+    """
 
     title: str
     points: Points
     window: int = 1
     allowed: Allowed = Allowed()
     within: tuple[float, ...] = ()
+    first: float | None = None
     breached: bool = False
     steps: str = "step"
 
 
 def lines(curve: Curve) -> Markup:
     """Draw a curve; it must have a point."""
-    xs = [x for x, _ in curve.points]
+    xs = [x for x, _ in curve.points] + ([] if curve.first is None else [curve.first])
     values = [y for _, y in curve.points]
     x = scale(xs, LEFT, RIGHT, 4, exact=True)
     y = _height((*values, *curve.allowed.ends, *curve.within))

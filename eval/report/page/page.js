@@ -58,7 +58,7 @@
   function browse(place) {
     const { entries, facets } = JSON.parse(document.getElementById(place.dataset.records).textContent);
     const [form, found, list, pages] = ["form", ".found", ".entries", ".pages"].map(name => place.querySelector(name));
-    const [back, where, on] = pages.children, noun = place.dataset.noun;
+    const [back, where, on] = pages.children, { noun, nouns } = place.dataset;
     const all = entries.map(one => texts([one.h, one.n, one.x]).join("\n").toLowerCase());
     let shown = entries, page = 0;
     const last = () => Math.max(0, Math.ceil(shown.length / PER_PAGE) - 1);
@@ -68,9 +68,9 @@
       const from = page * PER_PAGE, now = shown.slice(from, from + PER_PAGE);
       list.replaceChildren(...now.map((one, at) => entry(one, at === 0)));
       list.start = from + 1;
-      found.textContent = shown.length
-        ? `${noun} ${count(from + 1)} to ${count(from + now.length)} of ${count(shown.length)}`
-        : `no ${noun} is like that`;
+      found.textContent = !shown.length ? `no ${noun} is like that`
+        : shown.length === 1 ? `1 ${noun}`
+        : `${nouns} ${count(from + 1)} to ${count(from + now.length)} of ${count(shown.length)}`;
       where.textContent = `page ${count(page + 1)} of ${count(last() + 1)}`;
       back.disabled = page === 0;
       on.disabled = page === last();

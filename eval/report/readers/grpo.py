@@ -24,7 +24,12 @@ TERMS = "reward_terms/"
 MEASURES = (
     ("reward", "Reward", "mean a step", ""),
     ("length", "Length", "mean characters a text", ""),
-    ("length_change", "Length against the start", "relative, but for what the requests explain", "Already means."),
+    (
+        "length_change",
+        "Length against the start",
+        "relative, but for what the requests explain",
+        "Already means. A breach takes a difference beyond noise, too.",
+    ),
     ("kl", "KL from the reference model", "nats a token", ""),
     ("entropy", "Entropy", "nats", "The limit follows from the first steps."),
     ("limit_share", "Cut off at the length limit", "share of the texts", ""),
@@ -131,7 +136,8 @@ def _watched(watched: Log, log: Log, limits: dict[str, Any], breach: dict[str, A
             measure = {"length_change": "length", "length": None if adjusted else "length"}.get(key, key)
             window = 1 if key == "length_change" else int(limits.get("window", 4))
             allowed = _allowed(key, watched, limits)
-            curve = Curve(title, points, window, allowed, breached=measure is not None and measure == stopped_for)
+            hit = measure is not None and measure == stopped_for
+            curve = Curve(title, points, window, allowed, first=1, breached=hit)
             yield Chart(title, unit, lines(curve), note)
         if key == "reward":
             yield from _shadow(log, limits, breach)
@@ -170,7 +176,7 @@ def _canaries(watched: Log, limits: dict[str, Any], breach: dict[str, Any] | Non
         kind = name.partition("/")[2]
         least = limits.get("canaries", {}).get(kind, limits.get("canary_else"))
         hit = breach is not None and breach["measure"] == name
-        curve = Curve(kind, series(watched, name, shift=1), 1, Allowed(low=least), (0.0, 1.0), hit)
+        curve = Curve(kind, series(watched, name, shift=1), 1, Allowed(low=least), (0.0, 1.0), 1, hit)
         if curve.points:
             charts.append(Chart(kind, "share judged rightly", lines(curve)))
     if not charts:

@@ -13,8 +13,8 @@ from kindling.eval.report.source import Run, counted, repeat, rows
 from kindling.eval.report.words import duration, fixed, interval, many, number
 
 STAGES = {"sft": "Supervised fine-tuning", "rm": "A reward model", "grpo": "GRPO"}
+LOSSES = {"sft": "nats a token", "rm": "nats a pair"}
 CURVES: tuple[tuple[str, str, str], ...] = (
-    ("loss", "Loss", "nats a token"),
     ("mean_token_accuracy", "Token accuracy", "share of tokens"),
     ("accuracy", "Pairs in the right order", "share of the batch"),
     ("margin", "Margin", "reward of the chosen less that of the rejected text"),
@@ -43,7 +43,7 @@ def read(run: Run) -> Chapter:
     of = f" of {planned:,}" if planned and planned != steps else ""
     lead = f"{STAGES.get(stage, stage)} of {run.settings.get('model')}: {steps:,}{of} steps on {_data(run)}."
     sections = (
-        Section("curves", "Curves", (Charts(tuple(curves(log, CURVES))),)),
+        Section("curves", "Curves", (Charts(tuple(curves(log, (("loss", "Loss", LOSSES.get(stage, "")), *CURVES)))),)),
         *measured(run.record.get("measured") or {}),
         settings(run),
         repeat(run),

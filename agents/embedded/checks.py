@@ -143,7 +143,7 @@ def _vocatives(view: View) -> dict[str, set[str]]:
     rules = view.lexicon.rules
     calls: dict[str, set[str]] = {}
     for hit in view.hits.get("address", []):
-        before, after = view.text[: hit.start].rstrip(), view.text[hit.start + len(hit.phrase) :][:1]
+        before, after = view.text[: hit.start].rstrip().casefold(), view.text[hit.start + len(hit.phrase) :][:1]
         opens = not before or not before[-1].isalnum()
         if (opens and after and after in rules.vocative_after) or before.endswith(rules.vocative_before):
             calls.setdefault(hit.phrase, set()).add(hit.owner)
@@ -370,6 +370,13 @@ def unfinished(view: View) -> list[str]:
     return [] if len(clauses[-1]) in {len(clause) for clause in clauses[:-1]} else [clauses[-1][-LAST:]]
 
 
+def several_lines(view: View) -> list[str]:
+    """A second line, where the request asks for one text."""
+    lines = [line for line in view.text.splitlines() if any(map(str.isalnum, line))]
+    several = any(request.kind == "items" for request in view.reading.requests)
+    return [view.lexicon.language.excerpt(lines[1])] if len(lines) > 1 and not several else []
+
+
 def mixed_language(view: View) -> list[str]:
     """Words of another language that nobody asked for."""
     if any(request.kind == "language" for request in view.reading.requests):
@@ -426,8 +433,8 @@ CHECKS: dict[str, Check] = {
         fits_topic, dwells_on_topic, wrong_topic, off_topic, leans_elsewhere, fits_audience, wrong_audience,
         knows_audience, leans_to_others, addresses, wrong_address, knows_request, register, taboo, slip,
         contradiction, stray, concrete, figurative, parallel, own_words, fresh, personal, cliche, rests_on_cliches,
-        generic, bare, repetition, broken, mixed_language, request_met, request_unmet, too_long, hidden, unfinished,
-        empty,
+        generic, bare, repetition, broken, several_lines, mixed_language, request_met, request_unmet, too_long, hidden,
+        unfinished, empty,
     )
 } | {
     name: _wording(name, group)

@@ -354,7 +354,7 @@ def _sum_up(request: Request, run: RunFolder, scorecard: Scorecard, steps: Seque
     console.table("Steps", ("step", "took"), [(one.step, console.duration(one.seconds)) for one in steps])
     for group, queries in scorecard.asked.groups.items():
         _table(scorecard, group, queries, stopped)
-    scored.conclusions(scorecard.conclusions)
+    scored.conclusions(scorecard)
     console.note(
         f"{scored.short(LEARNED)} learned from pairs that {request.judges[0]} judged: no part of any reward, but no"
         " opinion from outside"

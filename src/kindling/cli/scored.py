@@ -14,6 +14,7 @@ from kindling.eval.scorecard.conclusions import points
 if TYPE_CHECKING:
     from kindling.cli.evaluation import Evaluation
 
+FEW = 3  # pairs of models that are told apart, or not, in a sentence each
 _STYLES = {"better": "bold green", "not distinguishable": "", "power": "dim", "warning": "yellow"}
 
 
@@ -75,7 +76,7 @@ def show(scorecard: Scorecard, spent: dict[str, Any], out: Path, *, as_json: boo
     _comparisons(scorecard)
     strong = [(short(one.judge), one.model, number(one.strength)) for one in scorecard.strengths if one.group == ALL]
     console.table("Bradley–Terry strength, log-odds", ("judge", "model", "strength"), strong)
-    conclusions(scorecard.conclusions)
+    conclusions(scorecard)
     console.out.print(f"{spent['calls']:,} calls, cost {spent['cost']:.4f} → {out / FILE}")
 
 
@@ -168,13 +169,28 @@ def _comparisons(scorecard: Scorecard) -> None:
     console.table("Pairs of models on the same queries; *: not independent of them", columns, rows)
 
 
-def conclusions(found: tuple[Conclusion, ...]) -> None:
-    """The sentences, a line each."""
-    if found:
-        console.out.print("What may be concluded", style="bold")
-    for one in found:
-        console.out.print(f"- {console.plain(one.sentence)}", style=_STYLES[one.kind])
+def conclusions(scorecard: Scorecard) -> None:
+    """The sentences, a line each; where many pairs cannot be told apart, one line names them all."""
+    console.out.print("What may be concluded", style="bold")
+    alike: dict[tuple[str, str], list[Conclusion]] = {}
+    for one in scorecard.conclusions:
+        if one.kind == "not distinguishable":
+            alike.setdefault((one.judge, one.group), []).append(one)
+    for one in scorecard.conclusions:
+        together = alike.get((one.judge, one.group), []) if one.kind == "not distinguishable" else []
+        if len(together) <= FEW:
+            console.out.print(f"- {console.plain(one.sentence)}", style=_STYLES[one.kind])
+        elif one is together[0]:
+            console.out.print(f"- {console.plain(_alike(scorecard, one.judge, one.group))}")
     console.out.print()
+
+
+def _alike(scorecard: Scorecard, judge: str, group: str) -> str:
+    """All pairs of models that a judge cannot tell apart on a group of queries, in a sentence."""
+    there = [one for one in scorecard.comparisons if (one.judge, one.group) == (judge, group)]
+    pairs = [f"{one.one} – {one.other}" for one in there if not one.apart]
+    where = f"{'' if group == ALL else f'{group} '}queries"
+    return f"{len(pairs)} of {len(there)} pairs are not distinguishable on these {where} by {judge}: {'; '.join(pairs)}"
 
 
 def short(judge: str) -> str:

@@ -78,7 +78,7 @@
     }
     function look() {
       const wanted = form.search.value.trim().toLowerCase();
-      const values = facets.map((_, at) => form["facet-" + at].value);
+      const values = facets.map((_, at) => form["facet-" + at]?.value);
       shown = entries.filter((one, at) => values.every((value, facet) => !value || one.f[facet] === value) && all[at].includes(wanted));
       page = 0;
       draw();

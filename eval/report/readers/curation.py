@@ -162,7 +162,7 @@ def _figures(
         found.append(
             Figure(
                 f"{bias.longer_chosen:.1%}",
-                "of pairs: the longer text won",
+                "the longer text won",
                 f"{bias.low:.1%} to {bias.high:.1%}; half is no bias",
             )
         )
@@ -233,8 +233,15 @@ def _lengths(judged: Sequence[tuple[str, Judgement]]) -> tuple[Chart, ...]:
         for place in range(BINS)
     ]
     words = f"good and bad texts by length, in bins of {many(width, 'character')}"
-    drawn = columns("Lengths of the texts", words, made, "characters", gap=0.1)
-    return (Chart("Lengths", "texts, good below, bad on top", drawn, "The last column holds all that are longer."),)
+    drawn = columns("Lengths of the texts", words, made, "length", gap=0.1)
+    return (
+        Chart(
+            "Lengths",
+            "texts by characters, good below, bad on top",
+            drawn,
+            "The last column holds all that are longer.",
+        ),
+    )
 
 
 def _shares(judged: Sequence[tuple[str, Judgement]], bias: LengthBias | None) -> Intervals:

@@ -184,7 +184,7 @@ def _pairs(found: Scorecard, group: str, pairs: Sequence[Comparison]) -> Iterato
         grid = tuple(tuple(cells.get((row, column)) for column in names) for row in names)
         caption = (
             f"By {judge}: how often the row's text wins over the column's, ties as half."
-            " Coloured where they can be told apart."
+            " Coloured where the shares that are called good can be told apart."
         )
         yield Matrix(tuple(names), grid, caption)
         strong = [
@@ -321,13 +321,13 @@ def _texts(run: Run) -> Iterator[Section]:
 
 
 def _entries(lines: Sequence[dict[str, Any]]) -> list[Entry]:
-    asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    asked: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
-        asked.setdefault((line["query"], line.get("index", 0)), []).append(line)
+        asked.setdefault(line["query"], []).append(line)
     found = []
-    for (query, index), those in asked.items():
+    for query, those in asked.items():
         group = those[0].get("group") or ALL
-        tags = (*(((group, ""),) if group != ALL else ()), *(((f"text {index + 1}", ""),) if index else ()))
+        tags = ((group, ""),) if group != ALL else ()
         found.append(Entry(query, tags, (group,), tuple(map(_reading, those)), group))
     return found
 
@@ -342,9 +342,9 @@ def _reading(line: dict[str, Any]) -> Reading:
         else:
             tags.append((f"{judge}: {verdict['label']} {verdict['score']:.2f}", verdict["label"]))
             said.append((judge, verdict["reason"]))
-    return Reading(
-        text=line.get("response") or line.get("text") or "", source=line["model"], tags=tuple(tags), said=tuple(said)
-    )
+    index = line.get("index", 0)
+    source = f"{line['model']}, text {index + 1}" if index else str(line["model"])
+    return Reading(line.get("response") or line.get("text") or "", source, tuple(tags), tuple(said))
 
 
 def _unfinished(run: Run) -> Chapter:

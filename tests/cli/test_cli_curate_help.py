@@ -9,7 +9,7 @@ from kindling import __version__
 from tests.cli.running import rows_of
 
 COMMANDS = [
-    ("demo",), ("init",), ("curate",), ("judge",), ("audit",), ("certify",), ("fit-judge",),
+    ("demo",), ("init",), ("curate",), ("judge",), ("audit",), ("certify",), ("fit-judge",), ("report",),
     ("prompts", "list"), ("prompts", "show"), ("prompts", "render"), ("prompts", "check"), ("prompts", "diff"),
 ]  # fmt: skip
 
@@ -60,6 +60,8 @@ def test_the_demo_curates_the_shipped_queries(kindling, tmp_path):
     asked = (tmp_path / "demo/queries.txt").read_text(encoding="utf-8").splitlines()
     assert [one["query"]["row"] for one in records] == list(range(len(asked)))
     assert rows_of(tmp_path / "demo/curate/pairs.jsonl")
+    assert "demo/report.html" in done.err
+    assert all(query in (tmp_path / "demo/report.html").read_text(encoding="utf-8") for query in asked)
     again = kindling("demo", "--out", "demo")
     assert again.status == 2
     assert again.err.count("\n") == 1

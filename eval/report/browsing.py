@@ -6,14 +6,14 @@ what is frequent; the page says how many of how many it shows and where the rest
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import orjson
 
 from kindling.eval.report.words import visible
 
-MOST_BYTES = 4_000_000
+MOST_BYTES = 4_000_000  # of the records of one run
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,13 @@ class Records:
         cls, name: str, noun: str, facets: tuple[str, ...], entries: Sequence[Entry], rest: str, most: int = MOST_BYTES
     ) -> "Records":
         """The records of all `entries`, with as many of them as fit into `most` bytes."""
-        kept = tuple(select(entries, most))
-        options = tuple(_counted(entry.facets[place] for entry in kept) for place in range(len(facets)))
-        return cls(name, noun, facets, kept, len(entries), rest, options)
+        return cls(name, noun, facets, tuple(entries), len(entries), rest).within(most)
+
+    def within(self, most: int) -> "Records":
+        """The same with as many of the entries as fit into `most` bytes."""
+        kept = tuple(select(self.entries, most))
+        options = tuple(_counted(entry.facets[place] for entry in kept) for place in range(len(self.facets)))
+        return replace(self, entries=kept, options=options)
 
     @property
     def data(self) -> str:

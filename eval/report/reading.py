@@ -1,18 +1,30 @@
 """From a path to a page: which kind of run lies there, and which reader knows it.
 
 A folder with a run.json is a run; a JSON file is a certificate, an audit or a scorecard, told apart by their fields; a
-folder without run.json is several of them, such as `kindling demo` makes, in the order in which they were started.
+folder without run.json is several of them, such as `kindling demo` makes, in the order in which they were started. The
+folder of a whole experiment is both.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from kindling.errors import InputError, RunFolderError, UsageError
-from kindling.eval.report.blocks import Chapter, Tag
-from kindling.eval.report.readers import audits, certificates, curation, grpo, refinement, scorecards, training
+from kindling.eval.report.blocks import Block, Chapter, Tag
+from kindling.eval.report.browsing import Records
+from kindling.eval.report.readers import (
+    audits,
+    certificates,
+    curation,
+    experiments,
+    grpo,
+    refinement,
+    scorecards,
+    training,
+)
 from kindling.eval.report.rendering import render
 from kindling.eval.report.source import Run, open_run_folder
 
@@ -23,7 +35,10 @@ RUNS: dict[str, Callable[[Run], Chapter]] = {
     "train rm": training.read,
     "train grpo": grpo.read,
     "eval": scorecards.read,
+    "eval --arms": experiments.read,
 }
+WHOLES = ("eval --arms",)  # commands whose folder holds the runs of their steps
+MOST_TOGETHER = 10_000_000  # bytes of records on a page about several runs
 FILES: tuple[tuple[frozenset[str], Callable[[Path, dict[str, Any]], Chapter]], ...] = (
     (frozenset(("judge", "lines", "findings")), certificates.read),
     (frozenset(("files", "findings", "severe")), audits.read),
@@ -47,11 +62,32 @@ def chapters_of(path: Path) -> list[Chapter]:
     if path.is_file():
         return [_file(path)]
     if (path / "run.json").exists():
-        return [_run(path)]
-    found = sorted(_inside(path), key=lambda one: one.made)
-    if not found:
+        run = open_run_folder(path)
+        # the models side by side are what an experiment is made for
+        inside = sorted(_inside(path), key=lambda one: (one.kind != "eval", one.made)) if run.command in WHOLES else []
+        chapters = [_run(path), *inside]
+    else:
+        chapters = sorted(_inside(path), key=lambda one: one.made)
+    if not chapters:
         raise RunFolderError(f"{path}: no run: it holds no run.json, nor folders with one")
-    return found
+    return chapters if len(chapters) == 1 else _together(chapters)
+
+
+def _together(chapters: list[Chapter]) -> list[Chapter]:
+    """The chapters with records that fit on one page, every run with its share."""
+    blocks = [block for chapter in chapters for section in chapter.sections for block in section.blocks]
+    share = MOST_TOGETHER // max(1, sum(isinstance(block, Records) for block in blocks))
+
+    def fitted(block: Block) -> Block:
+        return block.within(share) if isinstance(block, Records) else block
+
+    return [
+        replace(
+            chapter,
+            sections=tuple(replace(one, blocks=tuple(map(fitted, one.blocks))) for one in chapter.sections),
+        )
+        for chapter in chapters
+    ]
 
 
 def _told(path: Path, read: Callable[[Path], Chapter]) -> Chapter:

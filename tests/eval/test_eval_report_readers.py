@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from kindling.errors import UsageError
+from kindling.eval.report import reading
 from kindling.eval.report.blocks import Difference, Intervals, Table
 from kindling.eval.report.browsing import Entry, Reading, Records, safe, select
 from kindling.eval.report.reading import chapters_of, report
@@ -212,6 +213,41 @@ def test_several_runs_in_one_folder_come_in_the_order_they_were_started(tmp_path
     ]
     ids = re.findall(r' id="([^"]+)"', report(tmp_path))
     assert len(ids) == len(set(ids))
+
+
+def test_an_experiment_comes_with_its_runs_and_its_models_first(tmp_path):
+    path = tmp_path / "arms"
+    with closing(open_run(path, "eval --arms", {"seed": 0}, resume=False)) as run:
+        run.save(status="running")
+        with pytest.raises(UsageError, match="nothing to report"):
+            report(path)
+        steps = [{"step": "SFT", "command": "train sft", "status": 0, "seconds": 61.0}]
+        write_jsonl(
+            path / "steps.jsonl", [*steps, {"step": "RM+RL", "command": "train grpo", "status": 1, "seconds": 2.0}]
+        )
+        trained(path / "sft", "sft")
+        grown(path / "rm-rl", growth=2)
+    with closing(open_run(path / "eval", "eval", {"seed": 0}, resume=False)) as run:
+        run.save(status="running")
+        write_jsonl(
+            path / "eval/texts.jsonl", [{"model": "SFT", "query": "祝好", "index": 0, "text": "好", "failure": None}]
+        )
+    whole = chapters_of(path)
+    assert [one.title for one in whole] == ["arms", "eval", "sft", "rm-rl"]
+    assert "2 steps in 1 min 03 s" in whole[0].lead
+    assert "answered no" in report(path)
+
+
+def test_several_runs_share_what_one_page_may_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_TOGETHER", 20_000)
+    for name in "abcd":
+        curated(tmp_path / name, [outcome(row) for row in range(40)])
+    alone = blocks(tmp_path / "a", Records)[0]
+    assert len(alone.entries) == alone.total == 40
+    for chapter in chapters_of(tmp_path):
+        found = next(block for one in chapter.sections for block in one.blocks if isinstance(block, Records))
+        assert 0 < len(found.entries) < found.total == 40
+        assert sum(count for _, count in found.options[0]) == len(found.entries)
 
 
 def bad(tmp_path):

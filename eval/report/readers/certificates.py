@@ -8,6 +8,7 @@ from kindling.eval.agreement import Agreement
 from kindling.eval.certificate import Certificate, Line, load_certificate
 from kindling.eval.report.blocks import (
     Block,
+    Cell,
     Chapter,
     Facts,
     Figure,
@@ -153,7 +154,7 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
     caption = (
         "All cases. Length calls good what is longer or shorter, whichever is better; n-grams are cross-validated."
     )
-    table = tuple((name, every.cases, *map(fixed, _measures(every))) for name, every, _ in judges)
+    table = tuple(_numbers(name, every) for name, every, _ in judges)
     blocks.append(
         Table(("who", "cases", "κ", "AUC", "accuracy", "precision", "recall", "specificity", "F1"), table, caption)
     )
@@ -167,9 +168,9 @@ def _baselines(found: Certificate) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _measures(one: Agreement) -> tuple[float | None, ...]:
+def _numbers(name: str, one: Agreement) -> tuple[Cell, ...]:
     found = (one.kappa, one.auc, one.accuracy, one.precision, one.recall, one.specificity, one.f1)
-    return tuple(estimate.value for estimate in found)
+    return (name, one.cases, *(fixed(estimate.value) for estimate in found))
 
 
 def _attacks(found: Certificate) -> tuple[Block, ...]:

@@ -133,7 +133,7 @@ def _policy(name: str, model: str, path: str) -> Entrant:
     if folder.is_dir():
         _check_folder(folder)
         path = str(folder)
-    elif not _HUB.fullmatch(path) or path.startswith("."):
+    elif not _HUB.fullmatch(path) or folder.parent.is_dir() or path.startswith("."):
         raise InputError(f"{path}: no such model; name a folder, a hub name like ORG/NAME, llm, embedded or a file")
     weights = {file.name: sha256(file) for file in sorted(folder.glob("*.safetensors"))}
     called = name or (folder.parent.name if folder.name == "model" else folder.name) or folder.name

@@ -40,6 +40,7 @@ from kindling.rl.training.settings import split
 from kindling.runs import RunFolder, open_run, read_record, versions
 from kindling.tables import read_rows, sha256, write_jsonl
 
+KINDLING = ("-m", "kindling")
 LEARNED = "lexical:learned.npz"
 EMBEDDED = "embedded"
 CUT_SHORT = 3
@@ -301,7 +302,7 @@ def _run(step: Step, folder: Path, *, as_json: bool) -> tuple[int, float]:
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         with subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "kindling", *arguments],
+            [sys.executable, *KINDLING, *arguments],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _THREADS)},
             stdout=sys.stderr.fileno() if as_json else None,

@@ -110,6 +110,10 @@ _FLAWS = Variable("flaws", "records", ("aspect", "reason"), untrusted=True)
 _DEBATED = Variable("debated", "flag", required=False)
 _LABEL = Variable("label", "text")
 _TRUTH = Variable("truth", "text")
+_FIRST = Variable("first", "text", untrusted=True)
+_SECOND = Variable("second", "text", untrusted=True)
+_FIRST_FACTS = Variable("first_facts", "records", ("kind", "asked", "measured", "met"))
+_SECOND_FACTS = Variable("second_facts", "records", ("kind", "asked", "measured", "met"))
 _REASON = Variable("reason", "text", untrusted=True)
 _REQUESTS = Variable("requests", "texts")
 _LESSON = ("query", "response", "reason", "why")
@@ -125,6 +129,7 @@ ROLES: dict[str, RoleSpec] = {
     "negative": RoleSpec((_QUERY, _RESPONSE, _EXAMPLES, _FACTS)),
     "judge": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _DEBATED), _PRINCIPLED),
     "reflector": RoleSpec((_QUERY, _RESPONSE, _FACTS, _MERITS, _FLAWS, _LABEL, _REASON), _PRINCIPLED),
+    "comparer": RoleSpec((_QUERY, _FIRST, _SECOND, _FIRST_FACTS, _SECOND_FACTS), _PRINCIPLED),
     "forger": RoleSpec((_QUERY, _REQUESTS), _TACTICAL),
     "explainer": RoleSpec((_QUERY, _RESPONSE, _FACTS, _LABEL, _TRUTH, _REASON), _PRINCIPLED),
     "optimizer": RoleSpec((_TOO_KIND, _TOO_STRICT), _PRINCIPLED),

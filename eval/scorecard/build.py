@@ -20,10 +20,10 @@ from kindling.eval.scorecard.card import (
     Power,
     Strength,
 )  # fmt: skip
-from kindling.eval.scorecard.conclusions import apart, conclude
+from kindling.eval.scorecard.conclusions import TIED, apart, conclude
 from kindling.eval.scorecard.novelty import Training, novelty
 from kindling.eval.scorecard.rates import corrected, rate, trials
-from kindling.eval.scorecard.sheets import Row, Sheet
+from kindling.eval.scorecard.sheets import Duels, Row, Sheet
 from kindling.eval.scorecard.strengths import strengths
 
 
@@ -61,6 +61,7 @@ def measure(
     models: Sequence[Contestant],
     judges: Sequence[Evaluator],
     tools: Tools,
+    duels: Duels | None = None,
 ) -> Measured:
     """Measure everything. All sheets have an entry for every row; `models` and `sheets` are in the same order."""
     cards: list[Card] = []
@@ -77,11 +78,16 @@ def measure(
             for judge in judges:
                 found, spreads = _compared(group, there, parts, judge, tools.band)
                 comparisons += found
-                strong += _strengths(group, there, parts, judge, tools)
+                won = _outcomes(parts, judge, tools.band)
+                strong += _strengths(group, there, parts, judge.name, won, tools.seed)
                 if spreads:
                     queries = len({row.query for row in there})
                     detects, needed = power.detectable(spreads, queries), power.needed(spreads)
                     reach.append(Power(judge.name, group, queries, len(spreads), detects, needed))
+        if duels is not None and len(parts) > 1:
+            fought, won = _fought(group, places, there, parts, duels)
+            comparisons += fought
+            strong += _strengths(group, there, parts, duels.judge, won, tools.seed)
     said = conclude(cards, comparisons, judges, reach)
     return Measured(tuple(cards), tuple(comparisons), tuple(strong), tuple(reach), said)
 
@@ -161,48 +167,83 @@ def _compared(
     group: str, rows: Sequence[Row], sheets: Sequence[Sheet], judge: Evaluator, band: float
 ) -> tuple[list[Comparison], list[float]]:
     """All pairs of models by one judge, and how much their differences stray from query to query."""
-    found = list(_pairs(rows, sheets, judge, band))
-    corrected_ps = paired.holm([result.p for *_, result in found])
-    comparisons = [
+    queries, found = [row.query for row in rows], {}
+    for one, other in combinations(sheets, 2):
+        result = paired.compare(one.scores[judge.name], other.scores[judge.name], queries, band)
+        if result is not None:
+            found[one.name, other.name] = result
+    orders = dict.fromkeys(found, paired.ALONE)
+    made = _comparisons(judge.name, group, found, set(judge.independent_of), band, orders)
+    return made, [result.spread for result in found.values()]
+
+
+def _fought(
+    group: str, places: Sequence[int], rows: Sequence[Row], sheets: Sequence[Sheet], duels: Duels
+) -> tuple[list[Comparison], dict[tuple[int, int], Floats]]:
+    """All pairs of models by the comparer, and its preferences by the models' places."""
+    queries, found, orders, won = [row.query for row in rows], {}, {}, {}
+    for (i, one), (j, other) in combinations(enumerate(sheets), 2):
+        pair = one.name, other.name
+        won[i, j] = duels.won[pair][places]
+        result = paired.preferred(won[i, j], queries)
+        if result is not None:
+            found[pair] = result
+            orders[pair] = (
+                f"asked in both orders: {int(duels.turned[pair][places].sum()):,} turned with it, and are ties"
+            )
+    return _comparisons(duels.judge, group, found, set(duels.independent_of), 0.0, orders), won
+
+
+def _comparisons(
+    judge: str,
+    group: str,
+    found: Mapping[tuple[str, str], paired.Paired],
+    independent_of: set[str],
+    band: float,
+    orders: Mapping[tuple[str, str], str],
+) -> list[Comparison]:
+    """The record of each pair, with p values corrected for all of them."""
+    corrected_ps = paired.holm([result.p for result in found.values()])
+    return [
         Comparison(
-            judge=judge.name,
+            judge=judge,
             group=group,
-            one=one,
-            other=other,
-            independent=one in judge.independent_of and other in judge.independent_of,
+            one=pair[0],
+            other=pair[1],
+            independent=independent_of.issuperset(pair),
             queries=result.queries,
             pairs=result.pairs,
             difference=result.difference,
             p=result.p,
             p_holm=p_holm,
-            apart=apart(result.difference, p_holm),
+            apart=apart(result.win_rate, p_holm, TIED)
+            if result.difference.value is None
+            else apart(result.difference, p_holm),
             wins=result.wins,
             ties=result.ties,
             losses=result.losses,
             win_rate=result.win_rate,
             band=band,
-            order=paired.ORDER,
+            order=orders[pair],
         )
-        for (one, other, result), p_holm in zip(found, corrected_ps, strict=True)
+        for (pair, result), p_holm in zip(found.items(), corrected_ps, strict=True)
     ]
-    return comparisons, [result.spread for *_, result in found]
 
 
-def _pairs(
-    rows: Sequence[Row], sheets: Sequence[Sheet], judge: Evaluator, band: float
-) -> Iterator[tuple[str, str, paired.Paired]]:
-    """Every pair of models that some row has both scores of."""
-    queries = [row.query for row in rows]
-    for one, other in combinations(sheets, 2):
-        result = paired.compare(one.scores[judge.name], other.scores[judge.name], queries, band)
-        if result is not None:
-            yield one.name, other.name, result
+def _outcomes(sheets: Sequence[Sheet], judge: Evaluator, band: float) -> dict[tuple[int, int], Floats]:
+    """Who wins by a judge's scores, row by row, for all pairs of models by their places."""
+    scores = [sheet.scores[judge.name] for sheet in sheets]
+    return {(i, j): paired.outcome(scores[i], scores[j], band) for i, j in combinations(range(len(sheets)), 2)}
 
 
 def _strengths(
-    group: str, rows: Sequence[Row], sheets: Sequence[Sheet], judge: Evaluator, tools: Tools
+    group: str,
+    rows: Sequence[Row],
+    sheets: Sequence[Sheet],
+    judge: str,
+    won: Mapping[tuple[int, int], Floats],
+    seed: int,
 ) -> Iterator[Strength]:
-    scores = [sheet.scores[judge.name] for sheet in sheets]
-    found = strengths(scores, [row.query for row in rows], tools.band, tools.seed)
+    found = strengths(won, len(sheets), [row.query for row in rows], seed)
     for sheet, strength in zip(sheets, found, strict=True):
-        yield Strength(judge.name, group, sheet.name, strength)
+        yield Strength(judge, group, sheet.name, strength)

@@ -234,7 +234,8 @@ class Comparison:
 
     `difference` is the share called good of one less that of the other. `p` is exact and two-sided, `p_holm` corrected
     for all pairs of models by this judge in this group. A win is a score higher by more than `band`; `win_rate` counts
-    ties as half. `order` says whether the order of two texts can matter.
+    ties as half. `order` says whether the order of two texts can matter. A comparer, which sees both texts, gives no
+    rates: its `difference` is null, and a win is a text that it prefers in both orders.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -12,13 +12,14 @@ from kindling.eval.intervals import Estimate
 from kindling.eval.scorecard.card import ALL, Card, Comparison, Conclusion, Evaluator, Power
 
 LEVEL = 0.05
+TIED = 0.5  # the win rate of models that are alike
 MANY = 0.05  # a share of failures, copies or missing verdicts from which a warning is due
 
 
-def apart(difference: Estimate, p_holm: float) -> bool:
-    """Whether two models may be called apart."""
-    low, high = difference.low, difference.high
-    return p_holm < LEVEL and low is not None and high is not None and not low <= 0 <= high
+def apart(estimate: Estimate, p_holm: float, alike: float = 0.0) -> bool:
+    """Whether two models may be called apart by an estimate that is `alike` where they are."""
+    low, high = estimate.low, estimate.high
+    return p_holm < LEVEL and low is not None and high is not None and not low <= alike <= high
 
 
 def conclude(
@@ -35,13 +36,16 @@ def conclude(
 def _compared(one: Comparison) -> Conclusion:
     where = f"these {one.queries:,} {'' if one.group == ALL else f'{one.group} '}queries"
     by = one.judge if one.independent else f"{one.judge}, which is not independent of them"
-    measured = f"difference {points(one.difference)} points, p = {_p(one.p_holm)}"
+    by_rates = one.difference.value is not None
+    found = f"difference {points(one.difference)} points" if by_rates else f"win rate {_share(one.win_rate)}"
+    measured = f"{found}, p {_p(one.p_holm)}"
     if not one.apart:
         words = f"{one.one} and {one.other} are not distinguishable on {where} by {by} ({measured})"
         return Conclusion("not distinguishable", words, one.judge, one.group)
-    gained = (one.difference.value or 0) > 0
+    gained = (one.difference.value or 0) > 0 if by_rates else (one.win_rate.value or 0) > TIED
     better, worse = (one.one, one.other) if gained else (one.other, one.one)
-    words = f"{better} is called good more often than {worse} on {where} by {by} ({measured})"
+    said = "is called good more often than" if by_rates else "is preferred to"
+    words = f"{better} {said} {worse} on {where} by {by} ({measured})"
     return Conclusion("better", words, one.judge, one.group)
 
 
@@ -89,5 +93,9 @@ def points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
 
 
+def _share(estimate: Estimate) -> str:
+    return f"{100 * (estimate.value or 0):.1f} % [{100 * (estimate.low or 0):.1f}, {100 * (estimate.high or 0):.1f}]"
+
+
 def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"

@@ -12,8 +12,9 @@ texts to query q gained over the other's (good texts, or any score),
     p_holm       the same, corrected for all pairs of models (S. Holm, Scand. J. Stat. 1979)
     wins, ties   by scores: a win is a score higher by more than the band
 
-The judge sees one text at a time, so the order of two texts cannot matter to it, in either of which the pair is the
-same; a judge of labels alone ties wherever it gives both the same.
+A judge sees one text at a time, so the order of two texts cannot matter to it; a judge of labels alone ties wherever it
+gives both the same. A comparer sees both and was asked in both orders: what it prefers in one only is a tie. It gives
+no rates, so there is no difference of them, and p is about its wins and losses.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from kindling.eval.gate import sign_flip
 from kindling.eval.intervals import Estimate, Floats
 from kindling.eval.scorecard.rates import Z, rate
 
-ORDER = "one text at a time: the order of two texts cannot matter"
+ALONE = "one text at a time: the order of two texts cannot matter"
 BAND = 0.1
 
 
@@ -57,19 +58,33 @@ def compare(one: Floats, other: Floats, clusters: Sequence[str], band: float = B
     queries, of = np.unique(names, return_inverse=True)
     gained = np.bincount(of, (mine > 0.5).astype(float) - (theirs > 0.5))
     difference, spread = _difference(gained, np.bincount(of))
-    wins, losses = int((mine > theirs + band).sum()), int((theirs > mine + band).sum())
-    won = np.where(mine > theirs + band, 1.0, np.where(theirs > mine + band, 0.0, 0.5))
-    return Paired(
-        len(queries),
-        len(mine),
-        difference,
-        spread,
-        two_sided(gained),
-        wins,
-        len(mine) - wins - losses,
-        losses,
-        rate(won, names.tolist()),
-    )
+    won = outcome(mine, theirs, band)
+    return _paired(won, names.tolist(), len(queries), difference, spread, two_sided(gained))
+
+
+def preferred(won: Floats, clusters: Sequence[str]) -> Paired | None:
+    """Sum up preferences between two models' texts row by row: 1 for the first, 0 for the other, .5 a tie, NaN none."""
+    there = ~np.isnan(won)
+    if not there.any():
+        return None
+    names = np.asarray(clusters)[there]
+    queries, of = np.unique(names, return_inverse=True)
+    gained = np.bincount(of, 2 * won[there] - 1)
+    spread = float((gained / np.bincount(of)).std(ddof=1)) if len(queries) > 1 else 1.0
+    return _paired(won[there], names.tolist(), len(queries), Estimate(), spread, two_sided(gained))
+
+
+def outcome(one: Floats, other: Floats, band: float) -> Floats:
+    """Who wins by scores, row by row: 1 the first, 0 the other, .5 for scores within the band, NaN where one lacks."""
+    gap = one - other
+    found: Floats = np.where(np.isnan(gap), np.nan, np.where(gap > band, 1.0, np.where(gap < -band, 0.0, 0.5)))
+    return found
+
+
+def _paired(won: Floats, names: list[str], queries: int, difference: Estimate, spread: float, p: float) -> Paired:
+    wins, losses = int((won == 1).sum()), int((won == 0).sum())
+    ties = len(won) - wins - losses
+    return Paired(queries, len(won), difference, spread, p, wins, ties, losses, rate(won, names))
 
 
 def _difference(gained: Floats, sizes: Floats) -> tuple[Estimate, float]:

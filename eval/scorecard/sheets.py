@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kindling.eval.intervals import Floats
 
 Failure = Literal["empty", "cut_off", "failed"]
@@ -38,3 +41,17 @@ class Sheet:
     name: str
     written: tuple[Written, ...]
     scores: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Duels:
+    """What a comparer made of every two models' texts, row by row, in the order of the sheets.
+
+    `won` has 1 where the first model's text is preferred in both orders, 0 the other's, .5 for a tie, NaN where there
+    is no preference; `turned` counts the rows whose preference turned with the order.
+    """
+
+    judge: str
+    independent_of: tuple[str, ...]
+    won: Mapping[tuple[str, str], Floats]
+    turned: Mapping[tuple[str, str], NDArray[np.bool_]]

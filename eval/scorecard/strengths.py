@@ -6,7 +6,7 @@ models, so that a model that never lost has a finite one; they are centred. The 
 drawn for all models together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,26 +17,21 @@ STEPS = 200
 CLOSE = 1e-6
 
 
-def strengths(scores: Sequence[Floats], clusters: Sequence[str], band: float, seed: int) -> list[Estimate]:
-    """Estimate each model's strength from its scores in [0, 1] of the same rows, NaN where there is none."""
-    table = np.stack(scores)  # (models, rows)
+def strengths(
+    outcomes: Mapping[tuple[int, int], Floats], models: int, clusters: Sequence[str], seed: int
+) -> list[Estimate]:
+    """Estimate each model's strength; `outcomes` has, for i < j, what i's texts did against j's, row by row.
+
+    1 is a win, 0 a loss, .5 a tie, NaN none of them; `clusters` are the rows' queries.
+    """
     names, of = np.unique(np.asarray(clusters), return_inverse=True)
     weights = resample(names.tolist(), seed, ROUNDS)  # (1 + rounds, queries)
-    models = len(table)
     won = np.full((len(weights), models, models), 0.5)  # of i over j, the tie that is added included
-    for i in range(models):
-        for j in range(models):
-            if i != j:
-                won[:, i, j] += weights @ np.bincount(of, _won(table[i], table[j], band), len(names))
+    for (i, j), rows in outcomes.items():
+        won[:, i, j] += weights @ np.bincount(of, np.nan_to_num(rows), len(names))
+        won[:, j, i] += weights @ np.bincount(of, np.nan_to_num(1 - rows), len(names))
     won[:, np.arange(models), np.arange(models)] = 0
     return [resampled(one) for one in _fit(won).T]
-
-
-def _won(one: Floats, other: Floats, band: float) -> Floats:
-    """1 for a win of a row, .5 for a tie, 0 for a loss or where a score is missing; shape (rows,)."""
-    gap = one - other
-    outcome: Floats = np.where(np.isnan(gap), 0.0, np.where(gap > band, 1.0, np.where(gap < -band, 0.0, 0.5)))
-    return outcome
 
 
 def _fit(won: Floats) -> Floats:

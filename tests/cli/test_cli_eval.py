@@ -354,3 +354,75 @@ def test_verdicts_of_another_version_are_refused(kindling, files):
     with (files / "run/verdicts.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"judge":"embedded","colour":"red"}\n')
     refused(kindling(*evaluate("texts.jsonl"), "--resume"), f"verdicts.jsonl: line {COUNT + 1}")
+
+
+def better(place):
+    """A comparer that always prefers what stands at `place`."""
+    return lambda prompt: orjson.dumps({"reason": "理由", "better": place}).decode()
+
+
+def longer(prompt):
+    """A comparer that always prefers the longer text, wherever it stands."""
+    first, second = (block.split("\n")[1] for block in (prompt.split("<<<第一条")[1], prompt.split("<<<第二条")[1]))
+    return orjson.dumps({"reason": "理由", "better": "first" if len(first) > len(second) else "second"}).decode()
+
+
+def compared(kindling, files, answer, *more):
+    """The one comparison in pairs of two files of texts, of which `long` has the longer ones; and the calls it took."""
+    rows = rows_of(files / "texts.jsonl")
+    write_jsonl(files / "long.jsonl", [{**row, "response": f"{row['response']}，岁岁如今"} for row in rows])
+    with serve(answers={"judge": answer}) as server:
+        project(files, server, roles=("judge",))
+        command = (*evaluate("texts.jsonl", "long.jsonl"), "--compare", *more)
+        done = kindling(*command)
+        assert done.status == 0, done.err
+        calls = answered(server)
+        assert kindling(*command, "--resume").status == 0
+        assert answered(server) == calls
+    found = load_scorecard(files / "run/scorecard.json")
+    return next(one for one in found.comparisons if one.judge == "llm, in pairs"), calls, done
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+def test_a_comparer_that_prefers_a_place_prefers_no_model(kindling, files, place):
+    found, calls, _ = compared(kindling, files, better(place))
+    assert (found.wins, found.ties, found.losses, calls) == (0, COUNT, 0, 2 * COUNT)
+    assert found.order == f"asked in both orders: {COUNT} turned with it, and are ties"
+    assert (found.win_rate.value, found.apart, found.difference.value) == (0.5, False, None)
+
+
+def test_a_comparer_that_prefers_a_text_wins_in_both_orders(kindling, files):
+    found, _, done = compared(kindling, files, longer)
+    assert (found.one, found.other) == ("texts", "long")
+    assert (found.wins, found.ties, found.losses) == (0, 0, COUNT)
+    assert found.p == pytest.approx(2 / 2**COUNT)
+    assert "long is preferred to texts on these 8 queries by llm, in pairs (win rate 0.0 % [" in done.out
+
+
+def test_a_comparer_that_cannot_be_read_prefers_nobody(kindling, files):
+    rows = rows_of(files / "texts.jsonl")
+    write_jsonl(files / "long.jsonl", [{**row, "response": f"{row['response']}，岁岁如今"} for row in rows])
+    with serve(answers={"judge": lambda _: "no answer"}) as server:
+        project(files, server, roles=("judge",))
+        assert kindling(*evaluate("texts.jsonl", "long.jsonl"), "--compare").status == 0
+    found = load_scorecard(files / "run/scorecard.json")
+    assert [one.judge for one in found.comparisons] == ["embedded"]
+    lines = rows_of(files / "run/preferences.jsonl")
+    assert len(lines) == COUNT
+    assert all(one["preference"]["unscored"] for one in lines)
+
+
+def test_equal_texts_are_a_tie_without_a_call_and_a_dry_run_counts_both_orders(kindling, files):
+    with serve(answers={"judge": better("first")}) as server:
+        project(files, server, roles=("judge",))
+        command = (*evaluate("texts.jsonl", "same=texts.jsonl"), "--compare")
+        assert kindling(*command, "--dry-run", "--json").answer["calls"] == {"llm, in pairs judge": 2 * COUNT}
+        assert kindling(*command).status == 0
+        assert answered(server) == 0
+    found = load_scorecard(files / "run/scorecard.json")
+    (duel,) = (one for one in found.comparisons if one.judge == "llm, in pairs")
+    assert (duel.ties, duel.p) == (COUNT, 1.0)
+
+
+def test_comparing_takes_a_model(kindling, files):
+    refused(kindling(*evaluate("texts.jsonl"), "--compare"), "[roles.judge]")

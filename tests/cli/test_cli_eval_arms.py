@@ -115,15 +115,15 @@ def test_a_run_says_what_each_step_took_and_shows_the_arms(kindling, steps, tmp_
     done = kindling(*ARM_COMMAND, *SMALL)
     assert done.status == 0, done.err
     assert all(arm.name in done.out for arm in ARMS)
-    assert "15 of 15 pairs are not distinguishable" in done.out
+    assert "no two models are distinguishable on these queries by embedded" in done.out
     record = orjson.loads((tmp_path / "run/run.json").read_bytes())
     assert (record["command"], record["status"]) == ("eval --arms", "finished")
     assert [one["step"] for one in record["steps"]] == ["judge", "evaluate"]
     # what is held out is none of the prompts
     prompts = {one["query"] for one in rows_of(tmp_path / "run/prompts.jsonl")}
     held = rows_of(tmp_path / "run/held-out.jsonl")
-    groups = [one["group"] for one in held]
-    assert (len(prompts), groups.count("frequent")) == (8, groups.count("ordinary"))
+    assert (len(prompts), {one["group"] for one in held}) == (8, {"frequent", "ordinary"})
+    assert len({one["query"] for one in held if one["group"] == "frequent"}) == experiment.HELD_OUT
     assert not prompts & {one["query"] for one in held}
     assert {one["query"] for one in rows_of(tmp_path / "run/sampled.jsonl")} < prompts
 

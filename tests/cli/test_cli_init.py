@@ -37,6 +37,7 @@ FILES = [
     *(
         f"prompts/greetings/{name}.j2"
         for name in (
+            "comparer",
             "explainer",
             "forger",
             "generator",
@@ -136,7 +137,11 @@ def full(name):
         (lambda name: None, ("/proc/mine",), "/proc/mine: cannot be written: No such file or directory"),
         (lambda name: None, ("x" * 300,), f"{'x' * 300}: cannot be written: File name too long"),
         (lambda name: None, ("mine", "--task", "limericks"), "no task pack 'limericks'; there are greetings, slogans"),
-        (lambda name: None, ("mine", "--task", "../greetings"), "no task pack '../greetings'; there are greetings, slogans"),
+        (
+            lambda name: None,
+            ("mine", "--task", "../greetings"),
+            "no task pack '../greetings'; there are greetings, slogans",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_one_line_and_leaves_nothing(run, make, arguments, message):

@@ -13,7 +13,7 @@ from kindling.prompts.roles import ROLES as SPECS
 from kindling.prompts.sandbox import FILTERS, TESTS
 from kindling.prompts.taskpack import load_pack
 
-PRINCIPLED = ["judge", "reflector", "explainer", "optimizer"]
+PRINCIPLED = ["judge", "reflector", "comparer", "explainer", "optimizer"]
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_render_takes_any_argument_that_a_shell_may_give(run):
 
 
 def test_check_is_content_with_what_is_shipped_and_with_a_fresh_copy(run, mine, monkeypatch):
-    wanted = "greetings: 9 templates and 10 principles, all well\n"
+    wanted = "greetings: 10 templates and 10 principles, all well\n"
     status, out, err = first = run("prompts", "check")
     assert (status, err) == (0, "")
     assert out.startswith(wanted)

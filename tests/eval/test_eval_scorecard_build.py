@@ -23,7 +23,7 @@ from kindling.eval.scorecard.card import (
 )  # fmt: skip
 from kindling.eval.scorecard.conclusions import apart
 from kindling.eval.scorecard.novelty import Training
-from kindling.eval.scorecard.sheets import Row, Sheet, Written
+from kindling.eval.scorecard.sheets import Duels, Row, Sheet, Written
 from kindling.records import Case
 
 TOOLS = Tools(Case, None, None, 20, "characters", 0.1, 0)
@@ -69,7 +69,7 @@ def test_a_clear_difference_is_said_with_who_is_better():
     )
     (said,) = sentences(found, "better")
     assert said.startswith("b is called good more often than a on these 200 queries by free")
-    assert "p = < 0.001" in said
+    assert "p < 0.001" in said
 
 
 def test_significance_that_does_not_survive_the_number_of_pairs_is_no_conclusion():
@@ -145,6 +145,22 @@ def test_groups_stand_apart_and_together():
     assert (rates["a", "frequent"], rates["b", "ordinary"]) == (1.0, 0.0)
     assert {one.group: one.queries for one in found.comparisons} == {ALL: 50, "frequent": 30, "ordinary": 20}
     assert [card.group for card in found.cards if card.diversity] == [ALL, ALL]
+
+
+def test_a_comparer_gives_preferences_and_no_rates():
+    won = np.r_[np.ones(70), np.full(20, 0.5), np.zeros(10)]
+    turned = np.r_[np.zeros(70, bool), np.ones(15, bool), np.zeros(15, bool)]
+    duels = Duels("pairs", ("a", "b"), {("a", "b"): won}, {("a", "b"): turned})
+    same = np.ones(100)
+    found = measure(rows(100), [sheet("a", same), sheet("b", same)], models("a", "b"), [FREE], TOOLS, duels)
+    by_scores, by_pairs = found.comparisons
+    assert (by_scores.apart, by_scores.judge) == (False, "free")
+    assert (by_pairs.apart, by_pairs.difference.value, by_pairs.win_rate.value) == (True, None, 0.8)
+    assert by_pairs.order == "asked in both orders: 15 turned with it, and are ties"
+    (said,) = sentences(found, "better")
+    assert said.startswith("a is preferred to b on these 100 queries by pairs (win rate 80.0 % [")
+    assert {one.judge for one in found.strengths} == {"free", "pairs"}
+    assert [one.judge for one in found.power] == ["free"]
 
 
 def test_copies_of_the_training_files_are_a_warning():

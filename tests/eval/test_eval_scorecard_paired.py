@@ -7,8 +7,15 @@ import pytest
 from scipy.stats import norm
 
 from kindling.eval.scorecard import power
-from kindling.eval.scorecard.paired import compare, holm, two_sided
+from kindling.eval.scorecard.paired import compare, holm, outcome, preferred, two_sided
 from kindling.eval.scorecard.strengths import strengths
+
+
+def strong(scores, of, band=0.1):
+    """Strengths of models from their scores."""
+    places = range(len(scores))
+    won = {(i, j): outcome(scores[i], scores[j], band) for i in places for j in places if i < j}
+    return strengths(won, len(scores), of, 0)
 
 
 def queries(count, size=1):
@@ -132,14 +139,14 @@ def test_gains_and_losses_of_one_size_cancel():
 def test_strengths_are_log_odds_of_winning():
     """The first wins 30 of 40 against the second: with the tie that is added, 30.5 to 10.5, and half the log apart."""
     one, other = np.r_[np.ones(30), np.zeros(10)], np.r_[np.zeros(30), np.ones(10)]
-    first, second = strengths([one, other], queries(40), 0.1, 0)
+    first, second = strong([one, other], queries(40))
     assert first.value == pytest.approx(np.log(30.5 / 10.5) / 2, abs=1e-3)
     assert second.value == pytest.approx(-first.value)
     assert first.low > 0 > second.high
 
 
 def test_a_model_that_always_wins_has_a_finite_strength():
-    found = strengths([np.ones(20), np.zeros(20), np.zeros(20)], queries(20), 0.1, 0)
+    found = strong([np.ones(20), np.zeros(20), np.zeros(20)], queries(20))
     assert all(np.isfinite([one.value, one.low, one.high]).all() for one in found)
     assert found[0].low > found[1].high
     assert found[1].value == pytest.approx(found[2].value)
@@ -150,6 +157,17 @@ def test_strengths_recover_planted_ones():
     planted, of = np.array([0.8, 0.0, -0.8]), queries(600)
     scores = [planted[model] + rng.gumbel(size=600) for model in range(3)]  # Luce's choice: exactly Bradley-Terry
     low, high = np.min(scores), np.max(scores)
-    found = strengths([(one - low) / (high - low) for one in scores], of, 0.0, 0)
+    found = strong([(one - low) / (high - low) for one in scores], of, 0.0)
     assert [one.value for one in found] == pytest.approx(planted, abs=0.2)
     assert all(one.low <= true <= one.high for one, true in zip(found, planted, strict=True))
+
+
+def test_preferences_are_tested_by_their_wins_and_losses():
+    """Eight preferred, two not, three ties, one without an answer: P(B ≥ 8 or ≤ 2) of 10 fair coins is 2 · 56/1024."""
+    won = np.r_[np.ones(8), np.zeros(2), np.full(3, 0.5), np.nan]
+    found = preferred(won, queries(14))
+    assert (found.wins, found.ties, found.losses, found.pairs) == (8, 3, 2, 13)
+    assert found.p == pytest.approx(2 * 56 / 1024)
+    assert found.win_rate.value == pytest.approx(9.5 / 13)
+    assert found.difference.value is None
+    assert preferred(np.array([np.nan]), queries(1)) is None

@@ -27,6 +27,10 @@ VALUES = {
     "debated": True,
     "label": "good",
     "truth": "bad",
+    "first": "灯亮着，路不远。RRR",
+    "second": "万事如意。RRR",
+    "first_facts": [{"kind": "length", "asked": "不超过20个字", "measured": "6个字", "met": True}],
+    "second_facts": [{"kind": "length", "asked": "不超过20个字", "measured": "4个字", "met": True}],
     "reason": "站得住JJJ",
     "too_kind": [lesson("KKK"), lesson("KKK")],
     "too_strict": [lesson("SSS")],
@@ -38,13 +42,14 @@ NAMES = {
     "negative": "query response examples facts",
     "judge": "query response facts merits flaws debated",
     "reflector": "query response facts merits flaws label reason",
+    "comparer": "query first second first_facts second_facts",
     "forger": "query requests",
     "explainer": "query response facts label truth reason",
     "optimizer": "too_kind too_strict",
     "tactician": "caught",
 }
 READERS = {
-    "principles.j2": {"judge", "reflector", "explainer", "optimizer"},
+    "principles.j2": {"judge", "reflector", "comparer", "explainer", "optimizer"},
     "tactics.j2": {"forger", "tactician"},
     "principles_weak.j2": set(),
 }

@@ -28,6 +28,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="debate, llm, embedded, lexical:PATH; may be repeated.", show_default="debate"),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Have the judge of kindling.toml compare texts in pairs too, in both orders."),
+    ] = False,
     certificate: Annotated[
         list[Path] | None,
         typer.Option(help="A judge's certificate: its rates are corrected by it. May be repeated.", show_default=False),
@@ -142,6 +146,7 @@ def evaluate(
         batch=batch,
         threads=threads,
         seed=seed,
+        compare=compare,
         resume=resume,
         retry=retry,
     )

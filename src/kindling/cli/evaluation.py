@@ -6,36 +6,37 @@ is made anew.
 
     texts.jsonl       a line each text, as it came; a failure is a line too
     verdicts.jsonl    a line each judge and distinct case
+    preferences.jsonl a line each pair of texts that was compared
     records.jsonl     at the end: every text with what every judge said of it
     scorecard.json    at the end: the numbers
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from pydantic import ConfigDict
 
 from kindling.agents.budget import Budget
 from kindling.agents.requests import measure
 from kindling.agents.retriever import corpus_file, load_examples
-from kindling.cli import casting, console, contestants, evaluators, scored, writing
+from kindling.cli import casting, comparing, console, contestants, evaluators, scored, writing
 from kindling.cli.appended import Appended
+from kindling.cli.kept import Kept, TextLine, VerdictLine
 from kindling.config import Config
 from kindling.errors import BudgetSpent, ConfigError, InputError, UsageError
 from kindling.eval.scorecard import build
 from kindling.eval.scorecard.card import ALL, FILE, FORMAT, Asked, Scorecard, save_scorecard
 from kindling.eval.scorecard.novelty import Training
-from kindling.eval.scorecard.sheets import Failure, Row, Sheet, Written
+from kindling.eval.scorecard.sheets import Row, Sheet, Written
 from kindling.graphs.engine import stop_on_interrupt
 from kindling.prompts.taskpack import TaskPack, load_pack
-from kindling.records import Case, Verdict
+from kindling.records import Case
 from kindling.runs import RunFolder, open_run, versions
 from kindling.tables import read_rows, sha256, write_jsonl
 
@@ -43,7 +44,6 @@ CUT_SHORT = 3
 INTERRUPTED = 130
 GROUPS = ("group", "frequency")  # columns that are taken for groups where they are there
 LONG = 0.9
-_STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +69,9 @@ class Request:
     batch: int
     threads: int | None
     seed: int
+    compare: bool = False
     resume: bool = False
     retry: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TextLine:
-    """A line of texts.jsonl."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    model: str
-    query: str
-    index: int
-    text: str
-    failure: Failure | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictLine:
-    """A line of verdicts.jsonl. `judge` is the name on the command line, `played` the models that it asked."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-    judge: str
-    template: str
-    played: str
-    query: str
-    response: str
-    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +85,13 @@ class Evaluation:
     entrants: tuple[contestants.Entrant, ...]
     bench: evaluators.Bench
     training: Training | None
+    comparer: casting.CastPlan | None = None
+    comparer_free_of: tuple[str, ...] = ()
+
+    @property
+    def make(self) -> Callable[[str, str], Case]:
+        """Makes a case of a query and a response, with its facts measured."""
+        return partial(case_of, brief_chars=self.pack.settings.brief_chars)
 
     def settings(self) -> dict[str, Any]:
         """What defines the run: a resume with anything else here is another run."""
@@ -170,7 +152,13 @@ def _prepare(request: Request) -> Evaluation:
     models = [one.contestant for one in found]
     bench = evaluators.bench(plans, models, request.certificates, allowed=request.allow_reward_judge)
     training = Training.of(_training_texts(request.training)) if request.training else None
-    return Evaluation(request, pack, rows, group, found, bench, training)
+    comparer, free_of = None, tuple[str, ...]()
+    if request.compare:
+        comparer = casting.plan_cast(config, "llm", seed=request.seed)
+        pack.prompt("comparer")
+        (judge,) = evaluators.bench([comparer], models, (), allowed=request.allow_reward_judge).judges
+        free_of = judge.independent_of
+    return Evaluation(request, pack, rows, group, found, bench, training, comparer, free_of)
 
 
 def _rows(request: Request) -> tuple[tuple[Row, ...], str | None]:
@@ -223,9 +211,12 @@ def _work(evaluation: Evaluation, run: RunFolder, *, as_json: bool) -> int:
     with (
         closing(Appended(run.path / "texts.jsonl", TextLine)) as texts,
         closing(Appended(run.path / "verdicts.jsonl", VerdictLine)) as verdicts,
+        closing(Appended(run.path / "preferences.jsonl", comparing.PreferenceLine)) as preferences,
     ):
+        comparer = evaluation.comparer
+        pairs = comparing.Comparing(comparer, preferences, evaluation.make) if comparer else None
         try:
-            spent, stopped = asyncio.run(_run(evaluation, run, texts, verdicts, quiet=as_json))
+            spent, stopped = asyncio.run(_run(evaluation, run, texts, verdicts, pairs, quiet=as_json))
         except BudgetSpent as end:
             run.save(status="stopped")
             run.event("stopped", why=str(end))
@@ -236,38 +227,11 @@ def _work(evaluation: Evaluation, run: RunFolder, *, as_json: bool) -> int:
             run.event("stopped", why="interrupted")
             console.note("interrupted: the same command with --resume goes on")
             return INTERRUPTED
-        scorecard = _score(evaluation, _Kept(texts, verdicts, request), run)
+        scorecard = _score(evaluation, Kept(texts, verdicts, retry=request.retry), pairs, run)
     run.save(status="finished", **spent)
     run.event("finished")
     scored.show(scorecard, spent, request.out, as_json=as_json)
     return 0
-
-
-class _Kept:
-    """What stands in the two files: the last line about a text or a case is what counts."""
-
-    def __init__(self, texts: Appended[TextLine], verdicts: Appended[VerdictLine], request: Request) -> None:
-        self.texts = {(one.model, one.query, one.index): one for one in texts.records}
-        self.verdicts = {
-            (one.judge, one.template, one.played, one.query, one.response): one.verdict for one in verdicts.records
-        }
-        self._retry = request.retry
-
-    def wanted(self, model: str, rows: Sequence[Row]) -> list[Row]:
-        """The rows that a model has not answered yet; on a retry, also those that came to nothing."""
-        known = {row: self.texts.get((model, row.query, row.index)) for row in rows}
-        return [row for row, text in known.items() if text is None or (self._retry and text.failure == "failed")]
-
-    def verdict(self, plan: casting.CastPlan, template: str, case: tuple[str, str]) -> Verdict | None:
-        """What a judge said of (query, response)."""
-        return self.verdicts.get((plan.judge, template, plan.models, *case))
-
-    def unjudged(
-        self, plan: casting.CastPlan, template: str, cases: Sequence[tuple[str, str]]
-    ) -> list[tuple[str, str]]:
-        """The cases that a judge has not judged yet; on a retry, also those without a verdict."""
-        known = {case: self.verdict(plan, template, case) for case in cases}
-        return [case for case, one in known.items() if one is None or (self._retry and one.unscored is not None)]
 
 
 async def _run(
@@ -275,19 +239,24 @@ async def _run(
     run: RunFolder,
     texts: Appended[TextLine],
     verdicts: Appended[VerdictLine],
+    pairs: comparing.Comparing | None,
     *,
     quiet: bool,
 ) -> tuple[dict[str, Any], bool]:
-    """Have every text written and judged; says what it came to, and whether Ctrl-C ended it."""
-    request, kept = evaluation.request, _Kept(texts, verdicts, evaluation.request)
+    """Have every text written, judged and compared; says what it came to, and whether Ctrl-C ended it."""
+    request = evaluation.request
+    kept = Kept(texts, verdicts, retry=request.retry)
     budget = _budget(request.config, run)
     with stop_on_interrupt() as stop:
         for entrant in evaluation.entrants:
             await _write(evaluation, entrant, kept, texts, run, budget, stop, quiet=quiet)
-        kept = _Kept(texts, verdicts, request)
+        kept = Kept(texts, verdicts, retry=request.retry)
         for place, plan in enumerate(evaluation.bench.plans):
             template = evaluation.bench.judges[place].template
             await _judge(evaluation, plan, template, kept, verdicts, run, budget, stop, quiet=quiet)
+        if pairs is not None and not stop.is_set():
+            asked = comparing.pairs_of(evaluation.rows, _sheets(evaluation, kept))
+            await pairs.ask(asked, run, budget, stop, retry=request.retry, quiet=quiet)
         stopped = stop.is_set()
     return {"calls": budget.calls, "cost": budget.cost}, stopped
 
@@ -307,7 +276,7 @@ def _budget(config: Config, run: RunFolder) -> Budget:
 async def _write(
     evaluation: Evaluation,
     entrant: contestants.Entrant,
-    kept: _Kept,
+    kept: Kept,
     texts: Appended[TextLine],
     run: RunFolder,
     budget: Budget,
@@ -346,7 +315,7 @@ async def _judge(
     evaluation: Evaluation,
     plan: casting.CastPlan,
     template: str,
-    kept: _Kept,
+    kept: Kept,
     verdicts: Appended[VerdictLine],
     run: RunFolder,
     budget: Budget,
@@ -362,14 +331,13 @@ async def _judge(
     waiting = kept.unjudged(plan, template, cases)
     if not waiting or stop.is_set():
         return
-    make = partial(case_of, brief_chars=evaluation.pack.settings.brief_chars)
     done = 0
     async with casting.open_cast(plan, run.path / casting.LEDGER, budget) as company:
         with console.progress(f"{plan.judge} judges", len(waiting), quiet=quiet) as advance:
 
             async def judge(case: tuple[str, str]) -> None:
                 nonlocal done
-                verdict = await company.judge.judge(make(*case))
+                verdict = await company.judge.judge(evaluation.make(*case))
                 verdicts.add(VerdictLine(plan.judge, template, plan.models, *case, verdict))
                 done += 1
                 advance(done)
@@ -382,11 +350,11 @@ def case_of(query: str, response: str, brief_chars: int) -> Case:
     return Case(query, response, measure(query, response, brief_chars))
 
 
-def _score(evaluation: Evaluation, kept: _Kept, run: RunFolder) -> Scorecard:
+def _score(evaluation: Evaluation, kept: Kept, pairs: comparing.Comparing | None, run: RunFolder) -> Scorecard:
     """Make the scorecard and write it, and the records, into the run folder."""
-    request, bench = evaluation.request, evaluation.bench
-    sheets = [_sheet(evaluation, model.name, kept) for model in bench.models]
-    found = build.measure(evaluation.rows, sheets, bench.models, bench.judges, _tools(evaluation))
+    request, bench, sheets = evaluation.request, evaluation.bench, _sheets(evaluation, kept)
+    duels = pairs.duels(evaluation.rows, sheets, evaluation.comparer_free_of) if pairs else None
+    found = build.measure(evaluation.rows, sheets, bench.models, bench.judges, _tools(evaluation), duels)
     groups = build.groups(evaluation.rows)
     settings = evaluation.pack.settings
     scorecard = Scorecard(
@@ -418,7 +386,12 @@ def _score(evaluation: Evaluation, kept: _Kept, run: RunFolder) -> Scorecard:
     return scorecard
 
 
-def _sheet(evaluation: Evaluation, model: str, kept: _Kept) -> Sheet:
+def _sheets(evaluation: Evaluation, kept: Kept) -> list[Sheet]:
+    """A sheet for each model."""
+    return [_sheet(evaluation, model.name, kept) for model in evaluation.bench.models]
+
+
+def _sheet(evaluation: Evaluation, model: str, kept: Kept) -> Sheet:
     """What a model wrote, with the scores of every judge."""
     lines = [kept.texts[model, row.query, row.index] for row in evaluation.rows]
     scores = {}
@@ -429,7 +402,7 @@ def _sheet(evaluation: Evaluation, model: str, kept: _Kept) -> Sheet:
     return Sheet(model, tuple(Written(one.text, one.failure, one.reason) for one in lines), scores)
 
 
-def _records(evaluation: Evaluation, kept: _Kept) -> list[dict[str, Any]]:
+def _records(evaluation: Evaluation, kept: Kept) -> list[dict[str, Any]]:
     """Every text with what every judge said of it, row by row."""
     bench = evaluation.bench
     found = []
@@ -450,7 +423,7 @@ def _records(evaluation: Evaluation, kept: _Kept) -> list[dict[str, Any]]:
 def _tools(evaluation: Evaluation) -> build.Tools:
     request, pack = evaluation.request, evaluation.pack
     return build.Tools(
-        make=partial(case_of, brief_chars=pack.settings.brief_chars),
+        make=evaluation.make,
         find_taboo=_taboo(pack),
         training=evaluation.training,
         long=request.long or _long(request.config, pack),

@@ -34,7 +34,7 @@ from kindling.cli.arms import ARMS, Arm
 from kindling.config import FILE as CONFIG_FILE
 from kindling.config import Config, load_config
 from kindling.errors import ConfigError, RunFolderError
-from kindling.eval.scorecard.card import FILE, Scorecard, load_scorecard
+from kindling.eval.scorecard.card import ALL, FILE, Scorecard, load_scorecard
 from kindling.prompts.taskpack import load_pack
 from kindling.rl.training.settings import split
 from kindling.runs import RunFolder, open_run, read_record, versions
@@ -45,6 +45,7 @@ LEARNED = "lexical:learned.npz"
 EMBEDDED = "embedded"
 CUT_SHORT = 3
 INTERRUPTED = 130
+HELD_OUT = 500  # as many as the paper's
 SAMPLED = 3  # of so many prompts, SFT writes to one for its reward model's pairs
 GRPO_SECTIONS = ("train", "reward", "firewall", "vllm")
 _THREADS = "2"
@@ -54,8 +55,8 @@ _THREADS = "2"
 class Request:
     """What the user asked for. The first of `judges` rewards, all of them evaluate.
 
-    Without `prompts`, so many are drawn from the task's own; without `queries`, as many further ones are held out as
-    the task has sample queries, and those beside them.
+    Without `prompts`, so many are `drawn` from the task's own; without `queries`, `HELD_OUT` further ones are held out,
+    and the task's sample queries.
     """
 
     model: str
@@ -78,13 +79,15 @@ class Request:
 class Step:
     """A command, and what it makes: a run folder (resumed where it is there) or a file.
 
-    Where it `may_fail`, status 1 is a result: a certificate that a judge failed, a run that the firewall stopped.
+    Where it `may_fail`, status 1 is a result: a certificate that a judge failed, a run that the firewall stopped. What
+    a `quiet` one prints is not shown.
     """
 
     title: str
     arguments: tuple[str, ...]
     makes: str
     may_fail: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,7 @@ def _write_queries(request: Request, folder: Path) -> None:
     if request.prompts is not None:
         prompts = _texts(request.prompts, request.column)
     else:
-        further = len(held) if request.queries is None else 0
+        further = HELD_OUT if request.queries is None else 0
         writer, without = QueryWriter(pack.file("queries.toml")), tuple(str(row["query"]) for row in held)
         drawn = writer.write(request.drawn + further, request.seed, without)
         prompts = list(drawn[: request.drawn])
@@ -236,7 +239,8 @@ def commands(request: Request) -> list[Step]:
             for judge, file in certified
         ),
         *(_trained(request, arm, certified[0][1], (*same, *_set(own))) for arm in ARMS if arm.reward),
-        Step("evaluate", _evaluation(request, certified, same), "eval"),
+        # its tables are shown at the end, arm by arm
+        Step("evaluate", _evaluation(request, certified, same), "eval", quiet=True),
     ]
 
 
@@ -305,7 +309,7 @@ def _run(step: Step, folder: Path, *, as_json: bool) -> tuple[int, float]:
             [sys.executable, *KINDLING, *arguments],
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _THREADS)},
-            stdout=sys.stderr.fileno() if as_json else None,
+            stdout=subprocess.DEVNULL if step.quiet else sys.stderr.fileno() if as_json else None,
         ) as command:
             status = command.wait()
     finally:
@@ -373,7 +377,8 @@ def _table(scorecard: Scorecard, group: str, queries: int, stopped: dict[str, st
     for arm in ARMS:
         said = (scored.percent(one.raw) for one in scorecard.card(arm.name, group).excellence)
         rows.append((arm.name, *said, Text("firewall" if arm.name in stopped else "", style="yellow")))
-    title = f"Called good, %, on {queries:,} {group} queries; *: had a part in the training of some"
+    where = f"{queries:,} queries" if group == ALL else f"{queries:,} {group} queries"
+    title = f"Called good, %, on {where}; *: had a part in the training of some"
     console.table(title, ("arm", *judges, "stopped by"), rows)
     if group == next(reversed(scorecard.asked.groups)):
         for name, why in stopped.items():

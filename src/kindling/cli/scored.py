@@ -1,12 +1,13 @@
 """How people read a scorecard: tables, then the sentences that the numbers allow."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.text import Text
 
-from kindling.cli import console
+from kindling.cli import comparing, console
 from kindling.eval.intervals import Estimate
 from kindling.eval.scorecard.card import ALL, FILE, Card, Conclusion, Scorecard
 from kindling.eval.scorecard.conclusions import points
@@ -34,6 +35,10 @@ def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
     for plan in bench.plans:
         counted = plan.calls(len(rows) * len(evaluation.entrants), 1)
         _add(calls, cost, f"{plan.judge} ", counted, plan.cost(rows[0].query, counted))
+    if evaluation.comparer is not None:
+        pairs = len(rows) * math.comb(len(evaluation.entrants), 2) * comparing.ORDERS
+        plan = evaluation.comparer
+        _add(calls, cost, f"{comparing.NAME} ", counted := plan.calls(pairs, 1), plan.cost(rows[0].query, counted))
     models = [(one.name, one.player) for one in bench.models]
     judges = [(judge.name, ", ".join(judge.independent_of) or "none") for judge in bench.judges]
     if as_json:
@@ -159,7 +164,7 @@ def _comparisons(scorecard: Scorecard) -> None:
         (
             f"{one.one} – {one.other}{f', {one.group}' if several else ''}",
             short(one.judge) if one.independent else f"{short(one.judge)} *",
-            points(one.difference),
+            points(one.difference) if one.difference.value is not None else f"wins {percent(one.win_rate)} %",
             f"{one.p_holm:.3f}",
             f"{one.wins}/{one.ties}/{one.losses}",
         )
@@ -189,8 +194,10 @@ def _alike(scorecard: Scorecard, judge: str, group: str) -> str:
     """All pairs of models that a judge cannot tell apart on a group of queries, in a sentence."""
     there = [one for one in scorecard.comparisons if (one.judge, one.group) == (judge, group)]
     pairs = [f"{one.one} – {one.other}" for one in there if not one.apart]
-    where = f"{'' if group == ALL else f'{group} '}queries"
-    return f"{len(pairs)} of {len(there)} pairs are not distinguishable on these {where} by {judge}: {'; '.join(pairs)}"
+    where = f"these {'' if group == ALL else f'{group} '}queries"
+    if len(pairs) == len(there):
+        return f"no two models are distinguishable on {where} by {judge}"
+    return f"{len(pairs)} of {len(there)} pairs are not distinguishable on {where} by {judge}: {'; '.join(pairs)}"
 
 
 def short(judge: str) -> str:

@@ -8,6 +8,7 @@ A canary that could not be judged is neither right nor wrong.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -33,12 +34,13 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class CanaryResult:
-    """What the judge said to a canary: `right` is None where it was unscored, and `said` why."""
+    """What the judge said to a canary: `right` is None where it was unscored, and `said` why. `of` counts its kind."""
 
     step: int
     kind: str
     right: bool | None
     said: str
+    of: int = 0
 
 
 class CanaryWatch:
@@ -54,6 +56,7 @@ class CanaryWatch:
         self._case_of = case_of
         self._per_step = per_step
         self._kinds = _shuffled(canaries, seed)
+        self._sizes = Counter(canary.kind for canary in canaries)
         self._results: list[CanaryResult] = []
 
     def due(self, step: int) -> list[Canary]:
@@ -70,7 +73,7 @@ class CanaryWatch:
     async def _ask(self, step: int, canary: Canary) -> CanaryResult:
         verdict = await self._judge.judge(self._case_of(canary.query, canary.response))
         right = None if verdict.label is None else verdict.label == canary.expected
-        return CanaryResult(step, canary.kind, right, verdict.unscored or verdict.reason)
+        return CanaryResult(step, canary.kind, right, verdict.unscored or verdict.reason, self._sizes[canary.kind])
 
     def drain(self) -> list[CanaryResult]:
         """The results since the last call."""

@@ -117,7 +117,8 @@ class Firewall:
             if result.right is not None:
                 seen = memory.canaries.setdefault(result.kind, [])
                 seen.append(result.right)
-                del seen[: -limits.canary_window]
+                # one that comes again is answered from memory: it is no further observation
+                del seen[: -min(limits.canary_window, result.of or limits.canary_window)]
         if report.shadow:
             if len(memory.shadow_first) < limits.shadow_window:
                 memory.shadow_first.append(report)

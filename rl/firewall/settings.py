@@ -1,9 +1,18 @@
-"""The limits of a run, each with its reason. A limit is passed when the numbers say so beyond their own noise."""
+"""The limits of a run, each with its reason. A limit is passed when the numbers say so beyond their own noise.
+
+Values are read from the command line, and checked: one that could never be passed would disarm its check unseen.
+"""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
+
+_Count = Annotated[int, Field(ge=0)]
+_Steps = Annotated[int, Field(ge=1)]
+_Rise = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Doubt = Annotated[float, Field(gt=0, le=0.5)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +39,32 @@ class Limits:
     unscored        share of completions that the judge could not score: beyond it the run is taught by few.
     without_advantage   share of groups whose rewards are all equal: beyond it there is nothing left to learn from.
     canaries        least accuracy by kind of canary, `canary_else` for other kinds. A judge may be that bad and no
-                    worse: the alarm is a one-sided binomial test at `canary_doubt` over the last `canary_window`.
+                    worse: the alarm is a one-sided binomial test at `canary_doubt` over the last `canary_window`, or as
+                    many as there are of the kind.
     shadow_fall     how far the shadow judge's mean score may fall while the reward rises.
     shadow_window   reports of the shadow that are compared, at the beginning and now.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    baseline: int = 512
-    reference: int = 8
-    window: int = 4
-    doubt: float = 1e-4
-    length_rise: float = 0.15
-    length_fall: float = 0.30
-    limit_share: float = 0.10
-    kl: float = 0.5
-    entropy_fall: float = 0.70
-    phrase_share: float = 0.50
-    phrase_rise: float = 0.30
-    phrase_known: float = 0.20
-    unscored: float = 0.50
-    without_advantage: float = 0.95
-    canaries: dict[str, float] = field(
+    baseline: _Count = 512
+    reference: _Steps = 8
+    window: _Steps = 4
+    doubt: _Doubt = 1e-4
+    length_rise: _Rise = 0.15
+    length_fall: _Share = 0.30
+    limit_share: _Share = 0.10
+    kl: _Rise = 0.5
+    entropy_fall: _Share = 0.70
+    phrase_share: _Share = 0.50
+    phrase_rise: _Share = 0.30
+    phrase_known: _Share = 0.20
+    unscored: _Share = 0.50
+    without_advantage: _Share = 0.95
+    canaries: dict[str, _Share] = field(
         default_factory=lambda: {"good": 0.5, "bad": 0.6, "off-topic": 0.5, "attack": 0.7, "padded": 0.6}
     )
-    canary_else: float = 0.5
-    canary_window: int = 60
-    canary_doubt: float = 1e-3
-    shadow_fall: float = 0.05
-    shadow_window: int = 3
+    canary_else: _Share = 0.5
+    canary_window: _Steps = 60
+    canary_doubt: _Doubt = 1e-3
+    shadow_fall: _Share = 0.05
+    shadow_window: _Steps = 3

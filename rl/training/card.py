@@ -1,7 +1,7 @@
 """The model card: what the weights come from, in numbers that can be checked.
 
 It names the data by hash, the judge and its certificate, the settings that were not left alone, and what was measured.
-A model whose judge was not certified says so in its first lines.
+A model whose judge was not certified, or whose run was stopped by the firewall, says so in its first lines.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ TITLES: dict[Stage, str] = {
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card says. `judged` are lines about who gave the reward; `warning` stands above everything else."""
+    """What the card says. `judged` are lines about who gave the reward.
+
+    `warning`, and in `stopped` why the training ended before its time, stand above everything else.
+    """
 
     stage: Stage
     model: str
@@ -32,6 +35,7 @@ class CardFacts:
     measured: Mapping[str, Any] = field(default_factory=dict)
     judged: tuple[str, ...] = ()
     warning: str | None = None
+    stopped: str | None = None
 
 
 def card(facts: CardFacts) -> str:
@@ -46,6 +50,7 @@ def card(facts: CardFacts) -> str:
         f"# {TITLES[facts.stage].capitalize()} of `{facts.model}`",
         "",
         *([f"**{facts.warning}**", ""] if facts.warning else []),
+        *([f"**Training was stopped before its end: {facts.stopped}.**", ""] if facts.stopped else []),
         f"Made by kindling {__version__} in {facts.steps:,} steps, seed {facts.seed}; weights are safetensors.",
         "",
         "## Data",

@@ -73,7 +73,7 @@ class Parts:
     shadow: RememberedShadow | None = None
 
 
-def check(settings: GrpoSettings, prompts: int) -> None:
+def check(settings: GrpoSettings, prompts: int, *, shadow: bool) -> None:
     """See that the settings go together. Raises `ConfigError` or `InputError` in one line."""
     if prompts < settings.prompts:
         raise InputError(f"{prompts} prompts are fewer than one rollout takes; set train.prompts={prompts} or less")
@@ -84,7 +84,7 @@ def check(settings: GrpoSettings, prompts: int) -> None:
             f"--set train.save_every ({settings.save_every}): must be a multiple of {settings.steps_per_rollout},"
             " since a checkpoint is made where a rollout ends"
         )
-    if settings.save_every % settings.shadow_every:
+    if shadow and settings.save_every % settings.shadow_every:
         raise ConfigError(
             f"--set train.save_every ({settings.save_every}): must be a multiple of train.shadow_every"
             f" ({settings.shadow_every}), so that the shadow judge sees what every checkpoint writes"

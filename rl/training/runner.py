@@ -75,9 +75,15 @@ def check_model(model: str) -> None:
     """See that `model` can be had and has a chat template, before anything is written. Raises `ConfigError`."""
     from transformers import AutoConfig, AutoTokenizer
 
+    folder = Path(model)
+    if folder.is_dir() and not (folder / "tokenizer_config.json").is_file():
+        raise ConfigError(f"{model}: no tokenizer (tokenizer_config.json) in this folder")
     with loading(model):
-        AutoConfig.from_pretrained(model)
-        tokenizer = AutoTokenizer.from_pretrained(model)
+        try:
+            AutoConfig.from_pretrained(model)
+            tokenizer = AutoTokenizer.from_pretrained(model)
+        except ValueError as error:  # a kind of model that transformers does not know
+            raise OSError(str(error)) from error
     if not tokenizer.chat_template:
         raise ConfigError(f"{model}: its tokenizer has no chat template; take an instruct model, or add one")
 

@@ -116,10 +116,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(kindling, files, more, says):
         (("--judge", "embedded", "--shadow", "embedded"), "is the judge that rewards"),
         (("--judge", "embedded", "--uncertified", "--set", "reward.lenght=0"), "reward.lenght: no such setting"),
         (("--judge", "embedded", "--uncertified", "--set", "reward.length=2"), "reward.length"),
-        (("--judge", "embedded", "--uncertified", "--set", "firewall.kll=1"), "--set firewall: kll"),
+        (("--judge", "embedded", "--uncertified", "--set", "firewall.kll=1"), "firewall.kll: no such setting"),
+        (("--judge", "embedded", "--uncertified", "--set", "firewall.window=0"), "--set firewall: window"),
+        (("--judge", "embedded", "--uncertified", "--set", "firewall.doubt=nan"), "--set firewall: doubt"),
+        (("--judge", "embedded", "--uncertified", "--set", "firewall.kl=inf"), "--set firewall: kl"),
+        (("--judge", "embedded", "--uncertified", "--set", "train.prompts=65", "--dry-run"), "64 prompts are fewer"),
         (("--judge", "embedded", "--uncertified", "--vllm", "auto"), "vllm.mode"),
         (("--judge", "embedded", "--uncertified", "--set", "train.prompts=65"), "64 prompts are fewer"),
-        (("--judge", "embedded", "--uncertified", "--set", "train.save_every=7"), "multiple of train.shadow_every"),
+        (
+            ("--rm", "model", "--shadow", "embedded", "--uncertified", "--set", "train.save_every=7"),
+            "train.shadow_every",
+        ),
         (("--judge", "embedded", "--uncertified", "--set", "train.log_every=5"), "train.log_every"),
     ],
 )
@@ -127,6 +134,22 @@ def test_a_reward_that_cannot_be_used_is_one_line_and_leaves_nothing(kindling, f
     before = sorted(files.rglob("*"))
     one_line(kindling("train", "grpo", "--data", "d.jsonl", "--out", "run", *more), says)
     assert sorted(files.rglob("*")) == before
+
+
+def test_checkpoints_are_free_of_the_shadow_where_there_is_none(kindling, files):
+    command = (
+        "train",
+        "grpo",
+        "--data",
+        "d.jsonl",
+        "--out",
+        "run",
+        "--judge",
+        "embedded",
+        "--uncertified",
+        "--dry-run",
+    )
+    assert kindling(*command, "--set", "train.save_every=7").status == 0
 
 
 def test_the_certificate_must_be_this_judges_and_must_have_passed(kindling, files):

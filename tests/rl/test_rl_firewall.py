@@ -143,6 +143,18 @@ def test_canaries_that_could_not_be_judged_are_neither_right_nor_wrong():
         assert firewall.check(seen) is None
 
 
+def test_a_canary_that_comes_again_is_no_further_observation():
+    """Two right of ten prove nothing against a judge that may err on half; ten that come six times are not sixty."""
+    rng = Random(5)
+    results = [CanaryResult(0, "good", place < 2, "", of=10) for place in range(10)]
+    few = Firewall(Limits())
+    assert all(few.check(replace(report(rng, step), canaries=tuple(results))) is None for step in range(20))
+    many = Firewall(Limits())
+    sixty = [replace(one, of=60) for one in results]
+    found = (many.check(replace(report(rng, step), canaries=tuple(sixty))) for step in range(20))
+    assert next(breach for breach in found if breach).measure == "canaries/good"
+
+
 def test_a_reward_that_rises_while_the_shadow_falls_is_an_exploit_and_both_falling_is_none():
     breach = run(6, 100, shadow=lambda step: max(0.5, 1 - 0.01 * step), size=8)
     assert breach.measure == "shadow"

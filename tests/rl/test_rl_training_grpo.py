@@ -127,4 +127,5 @@ def test_a_judge_that_fails_too_often_stops_the_run_with_its_checkpoint_and_why(
     assert breach["line"] in done.err
     assert orjson.loads((tmp_path / "run/run.json").read_bytes())["status"] == "stopped"
     assert (tmp_path / "run/model/model.safetensors").is_file()
+    assert f"stopped before its end: {breach['line']}" in (tmp_path / "run/model/README.md").read_text()
     assert any(row["reward"] is None and row["why"] for row in completions(tmp_path / "run"))

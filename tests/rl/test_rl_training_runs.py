@@ -110,10 +110,21 @@ def test_an_adapter_and_the_model_it_is_merged_into_say_the_same(tiny_model, tmp
         ("sft", ("--set", "train.precision=bf16"), "train.precision = bf16 needs a GPU"),
         ("sft", ("--log", "wandb"), "wandb: not installed"),
         ("rm", ("--model", "nobody/nothing"), "nobody/nothing"),
+        (
+            "sft",
+            ("--model", "odd"),
+            "odd: cannot be loaded: The checkpoint you are trying to load has model type `odd`",
+        ),
+        ("sft", ("--model", "mute"), "mute: no tokenizer"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line_and_leaves_no_folder(stage, more, says, tiny_model, tmp_path):
     file = (pair_file if stage == "rm" else sft_file)(tmp_path)
+    for name in ("odd", "mute"):
+        shutil.copytree(tiny_model, tmp_path / name)
+    config = tmp_path / "odd/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "odd"}))
+    (tmp_path / "mute/tokenizer_config.json").unlink()
     done = kindling(tmp_path, "train", stage, "--data", file, "--model", tiny_model, "--out", "run", *more)
     assert done.status == 2, done.err
     assert len(done.err.strip().splitlines()) == 1

@@ -49,6 +49,8 @@ def generate(
     if (queries is None) == (query is None):
         raise InputError("no queries: name a file, or give --query" if query is None else "a file or --query, not both")
     if query is not None:
+        if not query.strip():
+            raise InputError("--query is empty: say what is to be written")
         if out is not None:
             raise InputError("--out goes with a file of queries; the texts for --query are printed")
         _write_one(Sampler(model, threads, batch), query, n, sampling, as_json=json)

@@ -8,7 +8,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,12 +110,12 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
     if is_main():
         for line in bench.narrow():
             console.note(line)
+    from kindling.rl.training import grpo, vllm
+
+    grpo.check(settings, len(rows.rows), shadow=bench.shadow is not None)
     if dry_run:
         _describe(request, rows, planned, bench, as_json=as_json)
         return 0
-    from kindling.rl.training import grpo, vllm
-
-    grpo.check(settings, len(rows.rows))
     vllm.installed(rewarding.vllm)
     training.ready(request)
     vllm.check(rewarding.vllm)
@@ -123,7 +123,7 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
         model = training.start(request, run, quiet=as_json)
         keep = iter(grpo.short_enough(model, rows.rows, settings))
         rows = rows.where(lambda _: next(keep), "longer than train.prompt_tokens")
-        grpo.check(settings, len(rows.rows))
+        grpo.check(settings, len(rows.rows), shadow=bench.shadow is not None)
         with _parts(request, rewarding, bench, model, [row["query"] for row in rows.rows]) as parts:
             total = planned.plan.steps if planned.plan else 0
             with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
@@ -361,7 +361,10 @@ def rewarding(taken: dict[str, dict[str, Any]], **given: Any) -> Rewarding:
 
 
 def _limits(values: dict[str, Any]) -> Limits:
-    """The firewall's limits with `values` in place of the defaults."""
+    """The firewall's limits with `values` in place of the defaults. Raises `ConfigError`."""
+    known = [one.name for one in fields(Limits)]
+    if unknown := [name for name in values if name not in known]:
+        raise ConfigError(f"--set firewall.{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
     try:
         return load(Limits, values, "firewall")
     except UsageError as error:

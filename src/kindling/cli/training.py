@@ -218,6 +218,8 @@ def run_folder(request: Request, settings: dict[str, Any]) -> Iterator[RunFolder
                 run.discard()
             else:
                 run.save(status="failed" if isinstance(error, Exception) else "interrupted", error=type(error).__name__)
+            if isinstance(error, KeyboardInterrupt):
+                console.note("interrupted: the same command with --resume goes on")
             raise
 
 
@@ -271,6 +273,7 @@ def finish(
             measured=result.measured,
             judged=judged,
             warning=warning,
+            stopped=result.stopped,
         )
         with atomic_file(weights / "README.md") as file:
             file.write(card(facts).encode())

@@ -162,13 +162,13 @@ PACK = 'title = "Slogans"\nlanguage = "en"\nbrief_chars = 60\n'
 
 @pytest.fixture
 def pack(tmp_path):
-    folder = tmp_path / "slogans"
+    folder = tmp_path / "mottos"
     folder.mkdir()
     for name, text in (("lexicon.toml", LEXICON), ("grammar.toml", GRAMMAR), ("pack.toml", PACK)):
         (folder / name).write_text(text, encoding="utf-8")
     principles = "It says what the product is.\nIt shows something concrete.\nIt has no worn phrase.\n"
     (folder / "principles.j2").write_text(principles, encoding="utf-8")
-    return load_pack("slogans", folder)
+    return load_pack("mottos", folder)
 
 
 async def test_a_second_pack_in_another_language_needs_no_code(pack):

@@ -187,15 +187,15 @@ def test_a_missing_project_folder_is_no_error(tmp_path, shipped):
 
 
 def test_a_pack_of_the_users_own_needs_nothing_shipped(tmp_path):
-    project = Project(tmp_path / "slogans")
+    project = Project(tmp_path / "mottos")
     project.write("pack.toml", 'title = "Slogans"\nlanguage = "en"\nbrief_chars = 60\n')
     project.judge("x")
     project.write("principles.j2", "Be brief.\n")
-    pack = load_pack("slogans", project.folder)
+    pack = load_pack("mottos", project.folder)
     assert check_pack(pack) == []
     assert pack.roles() == ("judge",)
     assert pack.settings.title == "Slogans"
-    with pytest.raises(InputError, match=r"task pack 'slogans' has no positive\.j2 \(looked in "):
+    with pytest.raises(InputError, match=r"task pack 'mottos' has no positive\.j2 \(looked in "):
         pack.prompt("positive")
 
 

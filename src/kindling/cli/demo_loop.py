@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kindling.cli import console
+from kindling.config import FILE
 from kindling.errors import ConfigError, UsageError
 from kindling.prompts.taskpack import load_pack
 from kindling.tables import read_rows
@@ -43,6 +44,7 @@ def go_round(folder: Path, task: str, seed: int) -> int:
     _check()
     pack = load_pack(task)
     folder.mkdir(parents=True)
+    (folder / FILE).write_text(f'[project]\ntask = "{task}"\n', encoding="utf-8")
     held_out = [str(row["query"]) for row in read_rows(pack.file("queries.txt"), ("query",), "query")]
     _write_queries(folder, pack.file("queries.toml"), tuple(held_out), seed)
     took: list[tuple[str, str]] = []

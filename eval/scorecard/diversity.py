@@ -43,7 +43,7 @@ def draw(queries: Sequence[str], size: int, seed: int) -> list[int]:
     """Choose `size` places among texts whose queries are given, a text of each query before a second of any."""
     order = Random(seed).sample(range(len(queries)), len(queries))  # noqa: S311 - a reproducible draw, no secret
     taken: Counter[str] = Counter()
-    turns = []
+    turns: list[tuple[int, int, int]] = []
     for place in order:
         turns.append((taken[queries[place]], len(turns), place))
         taken[queries[place]] += 1

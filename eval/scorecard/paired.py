@@ -19,8 +19,10 @@ no rates, so there is no difference of them, and p is about its wins and losses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindling.eval.gate import sign_flip
 from kindling.eval.intervals import Estimate, Floats
@@ -87,7 +89,7 @@ def _paired(won: Floats, names: list[str], queries: int, difference: Estimate, s
     return Paired(queries, len(won), difference, spread, p, wins, ties, losses, rate(won, names))
 
 
-def _difference(gained: Floats, sizes: Floats) -> tuple[Estimate, float]:
+def _difference(gained: NDArray[Any], sizes: NDArray[Any]) -> tuple[Estimate, float]:
     """The difference with its interval, and how much a query's part in it strays."""
     queries, each = len(gained), float(sizes.mean())
     value = float(gained.sum() / sizes.sum())
@@ -100,7 +102,7 @@ def _difference(gained: Floats, sizes: Floats) -> tuple[Estimate, float]:
     return Estimate(value, min(value, max(-1.0, drawn - half)), max(value, min(1.0, drawn + half))), spread
 
 
-def two_sided(gained: Floats) -> float:
+def two_sided(gained: NDArray[Any]) -> float:
     """Test exactly whether whole-numbered gains are as likely to be losses."""
     whole = np.rint(gained).astype(int)
     return min(1.0, 2 * sign_flip(whole if whole.sum() > 0 else -whole)) if whole.sum() else 1.0

@@ -22,8 +22,10 @@ holds as far as the judge errs on these texts as it did on those of its certific
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kindling.eval.intervals import Estimate, Floats
 from kindling.eval.length_bias import wilson
@@ -52,7 +54,7 @@ def cluster_variance(deviations: Floats, clusters: Sequence[str]) -> float:
     return float(len(names) / (len(names) - 1) * (pulls**2).sum() / len(deviations) ** 2)
 
 
-def rate(values: Floats | Sequence[float] | Sequence[bool], clusters: Sequence[str]) -> Estimate:
+def rate(values: NDArray[Any] | Sequence[float], clusters: Sequence[str]) -> Estimate:
     """Estimate the mean of `values` in [0, 1]; nothing where there are none."""
     array = np.asarray(values, dtype=float)
     if not len(array):

@@ -34,6 +34,7 @@ from kindling.eval.scorecard import build
 from kindling.eval.scorecard.card import ALL, FILE, FORMAT, Asked, Scorecard, save_scorecard
 from kindling.eval.scorecard.novelty import Training
 from kindling.eval.scorecard.sheets import Row, Sheet, Written
+from kindling.eval.scorecard.wording import FindTaboo
 from kindling.graphs.engine import stop_on_interrupt
 from kindling.prompts.taskpack import TaskPack, load_pack
 from kindling.records import Case
@@ -190,8 +191,10 @@ def _training_texts(files: Sequence[Path]) -> list[str]:
     for file in files:
         path = file / data.IN_RUN["sft"] if file.is_dir() and (file / data.IN_RUN["sft"]).is_file() else file
         pairs = path.is_dir() or (path.suffix != ".txt" and "chosen" in read_rows(path, ())[0])
-        stage, columns = ("rm", ("chosen", "rejected")) if pairs else ("sft", ("completion",))
-        texts += [data.text(row, name) for row in data.read(stage, path).rows for name in columns]
+        found = data.read("rm" if pairs else "sft", path).rows
+        texts += [
+            data.text(row, name) for row in found for name in (("chosen", "rejected") if pairs else ("completion",))
+        ]
     return texts
 
 
@@ -439,7 +442,7 @@ def _long(config: Config, pack: TaskPack) -> int:
     return lengths[min(len(lengths) - 1, int(LONG * len(lengths)))] if lengths else 0
 
 
-def _taboo(pack: TaskPack) -> build.wording.FindTaboo | None:
+def _taboo(pack: TaskPack) -> FindTaboo | None:
     """What finds wording that the task's lexicon forbids; None for a task without such a check."""
     from kindling.agents.embedded.cast import LEXICON, embedded_examiner
 

@@ -87,11 +87,10 @@ def show(scorecard: Scorecard, spent: dict[str, Any], out: Path, *, as_json: boo
 
 def excellence(scorecard: Scorecard, title: str) -> None:
     """The table of rates: model, group and judge, as it says and corrected."""
-    columns: tuple[str, ...] = ("model", "group", "judge", "says good, %", "corrected, %", "texts", "tied to it")
+    several = len(scorecard.asked.groups) > 1
     rows = [
         (
-            card.model,
-            card.group,
+            f"{card.model}{f', {card.group}' if several else ''}",
             short(one.judge),
             percent(one.raw),
             percent(one.corrected),
@@ -101,9 +100,7 @@ def excellence(scorecard: Scorecard, title: str) -> None:
         for card in scorecard.cards
         for one in card.excellence
     ]
-    if len(scorecard.asked.groups) == 1:
-        columns, rows = columns[:1] + columns[2:], [(row[0], *row[2:]) for row in rows]
-    console.table(title, columns, rows)
+    console.table(title, ("model", "judge", "says good, %", "corrected, %", "texts", "tied to it"), rows)
 
 
 def _beside(cards: list[Card]) -> None:

@@ -6,7 +6,8 @@
     self-BLEU    the mean BLEU-4 of each text against all others (Y. Zhu et al., SIGIR 2018; K. Papineni et al., ACL
                  2002, with precisions of 0 counted as ε, B. Chen and C. Cherry, WMT 2014); low is diverse
     Vendi        exp of the entropy of the eigenvalues of K / m (D. Friedman and A. B. Dieng, TMLR 2023), K the cosine
-                 similarities of the texts' character 1- to 3-grams: how many texts there are, in effect, from 1 to m
+                 similarities of the texts' character n-grams, n from 1 to 3, or from 3 to 5 where a letter alone says
+                 nothing: how many texts there are, in effect, from 1 to m
 
 All but the first depend on the number of texts, so they are taken over as many texts of every model, one a query as far
 as there are queries (`draw`). Their intervals are a delete-a-group jackknife over queries (J. Shao and D. Tu, The
@@ -34,6 +35,7 @@ Statistic = Callable[[Sequence[int]], float]
 MOST = 300
 GROUPS = 20
 ORDERS = (1, 2, 3, 4)
+KERNEL: dict[Unit, tuple[int, int]] = {"characters": (1, 3), "words": (3, 5)}
 EPSILON = 0.1
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 Tokens = tuple[str, ...]
@@ -57,12 +59,15 @@ def diversity(queries: Sequence[str], texts: Sequence[str], size: int, unit: Uni
     asked = [queries[place] for place in chosen]
     tokens = [tokenise(text, unit) for text in picked]
     grams = [[_grams(one, n) for n in ORDERS] for one in tokens]
-    kernel = similarities(picked)
+    kernel = similarities(picked, unit)
     first: set[str] = set()
     fresh = [text not in first and not first.add(text) for text in texts]  # type: ignore[func-returns-value]
 
-    def spread(statistic: Statistic) -> Estimate:
-        return jackknife(statistic, asked, seed)
+    def spread(statistic: Statistic, most: float = 1.0) -> Estimate:
+        found = jackknife(statistic, asked, seed)
+        if found.low is None or found.high is None:
+            return found
+        return Estimate(found.value, max(0.0, found.low), min(most, found.high))
 
     return Diversity(
         texts=len(chosen),
@@ -70,7 +75,7 @@ def diversity(queries: Sequence[str], texts: Sequence[str], size: int, unit: Uni
         different=rate(fresh, queries),
         distinct={str(n): spread(lambda kept, n=n: distinct(grams, kept, n)) for n in (1, 2, 3)},  # type: ignore[misc]
         self_bleu=spread(lambda kept: self_bleu(grams, kept)),
-        vendi=spread(lambda kept: vendi(kernel[np.ix_(kept, kept)])),
+        vendi=spread(lambda kept: vendi(kernel[np.ix_(kept, kept)]), len(chosen)),
     )
 
 
@@ -116,12 +121,12 @@ def _brevity(lengths: Sequence[int], at: int) -> float:
     return min(0.0, 1 - nearest / own) if own else 0.0
 
 
-def similarities(texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Cosine similarities of character 1- to 3-gram counts, shape (texts, texts); 1 on the diagonal."""
+def similarities(texts: Sequence[str], unit: Unit) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Cosine similarities of counts of character n-grams, shape (texts, texts); 1 on the diagonal."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     hashing = HashingVectorizer(
-        analyzer="char", ngram_range=(1, 3), n_features=2**18, norm="l2", alternate_sign=False, dtype=np.float64
+        analyzer="char", ngram_range=KERNEL[unit], n_features=2**18, norm="l2", alternate_sign=False, dtype=np.float64
     )
     vectors = hashing.transform(texts)
     kernel = np.asarray((vectors @ vectors.T).todense())

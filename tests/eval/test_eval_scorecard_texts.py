@@ -54,8 +54,13 @@ def test_the_vendi_score_counts_kinds():
     assert vendi(np.eye(7)) == pytest.approx(7)
     assert vendi(np.ones((7, 7))) == pytest.approx(1)
     assert vendi(np.kron(np.eye(2), np.ones((3, 3)))) == pytest.approx(2)
-    kernel = similarities(["春风送暖", "春风送暖", "abcdef"])
+    kernel = similarities(["春风送暖", "春风送暖", "abcdef"], "characters")
     assert vendi(kernel) == pytest.approx(np.exp(-(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 3))))
+
+
+def test_letters_in_common_do_not_make_english_texts_alike():
+    texts = ["Coffee that wakes the town.", "Sheets made for slow mornings.", "Boots with a hundred miles in them."]
+    assert vendi(similarities(texts, "words")) > 2.5 > vendi(similarities(texts, "characters"))
 
 
 def test_diversity_falls_with_copies():

@@ -36,9 +36,8 @@ def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
         counted = plan.calls(len(rows) * len(evaluation.entrants), 1)
         _add(calls, cost, f"{plan.judge} ", counted, plan.cost(rows[0].query, counted))
     if evaluation.comparer is not None:
-        pairs = len(rows) * math.comb(len(evaluation.entrants), 2) * comparing.ORDERS
-        plan = evaluation.comparer
-        _add(calls, cost, f"{comparing.NAME} ", counted := plan.calls(pairs, 1), plan.cost(rows[0].query, counted))
+        counted = {comparing.ROLE: len(rows) * math.comb(len(evaluation.entrants), 2) * comparing.ORDERS}
+        _add(calls, cost, f"{comparing.NAME} ", counted, evaluation.comparer.cost(rows[0].query, counted))
     models = [(one.name, one.player) for one in bench.models]
     judges = [(judge.name, ", ".join(judge.independent_of) or "none") for judge in bench.judges]
     if as_json:

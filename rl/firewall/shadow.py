@@ -28,19 +28,23 @@ class ShadowScore:
 
 
 class ShadowWatch:
-    """A `Watch` of the reward: every `every` steps, at most `at_most` answers, evenly spread over the batch."""
+    """A `Watch` of the reward: every `every` steps, at most `at_most` answers, evenly spread over the batch.
 
-    def __init__(self, judge: CachedJudge, every: int = EVERY, at_most: int = AT_MOST) -> None:
+    Where one batch serves `stride` steps, the first batch at or after each multiple of `every` is looked at.
+    """
+
+    def __init__(self, judge: CachedJudge, every: int = EVERY, at_most: int = AT_MOST, stride: int = 1) -> None:
         self._judge = judge
         self._every = every
+        self._stride = stride
         self._at_most = at_most
         self._scores: list[ShadowScore] = []
 
     async def watch(self, step: int, answers: Sequence[Answer]) -> None:
         """Judge the batch, if the step is due."""
-        if step % self._every == 0:
-            stride = -(-len(answers) // self._at_most)
-            self._scores += await asyncio.gather(*(self._ask(step, answer) for answer in answers[:: stride or 1]))
+        if step % self._every < self._stride:
+            apart = -(-len(answers) // self._at_most)
+            self._scores += await asyncio.gather(*(self._ask(step, answer) for answer in answers[:: apart or 1]))
 
     async def _ask(self, step: int, answer: Answer) -> ShadowScore:
         verdict = await self._judge.judge(answer.case)

@@ -28,6 +28,14 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def take_device() -> None:
+    """Have this process use the GPU that is its own, where there are some: also for what it loads before it trains."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
 def precision(settings: TrainSettings) -> Precision:
     """What to compute in. Raises `ConfigError` where this machine cannot do what was asked for."""
     import torch

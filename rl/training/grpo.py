@@ -45,8 +45,8 @@ STATE = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.jso
 class RememberedShadow(ShadowWatch):
     """A shadow that remembers what was drained last, to compare checkpoints by; it also looks at texts it is given."""
 
-    def __init__(self, judge: CachedJudge, case_of: CaseOf, every: int) -> None:
-        super().__init__(judge, every)
+    def __init__(self, judge: CachedJudge, case_of: CaseOf, every: int, stride: int) -> None:
+        super().__init__(judge, every, stride=stride)
         self.latest: tuple[ShadowScore, ...] = ()
         self._case_of = case_of
 
@@ -89,9 +89,12 @@ def check(settings: GrpoSettings, prompts: int, *, shadow: bool) -> None:
             f"--set train.save_every ({settings.save_every}): must be a multiple of train.shadow_every"
             f" ({settings.shadow_every}), so that the shadow judge sees what every checkpoint writes"
         )
-    size, _ = micro_batch(settings.batch, settings.micro_batch, processes())
-    if settings.completions % (size * processes()):
-        raise ConfigError(f"{settings.completions} completions cannot be shared evenly by {processes()} processes")
+    if settings.prompts % processes():
+        raise ConfigError(
+            f"--set train.prompts ({settings.prompts}): must be a multiple of the {processes()} processes,"
+            " since the completions of one prompt are compared in one process"
+        )
+    micro_batch(settings.batch, settings.micro_batch, processes())
 
 
 def short_enough(model: str, rows: Sequence[Row], settings: GrpoSettings) -> list[bool]:

@@ -20,6 +20,7 @@ class Scorer:
     def __init__(self, folder: Path) -> None:
         """Load it. Raises `ConfigError` in one line if the folder holds no reward model."""
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoTokenizer
 
         if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
@@ -29,7 +30,7 @@ class Scorer:
         try:
             self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, padding_side="right")
             self._model = _load(folder).to(self._device).train(False)  # no dropout
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ConfigError(f"{folder}: no reward model: {str(error).splitlines()[0]}") from error
 
     def score(self, prompts: Sequence[Sequence[formats.Message]], responses: Sequence[str]) -> list[float]:

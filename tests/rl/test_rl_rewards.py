@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from kindling.errors import BudgetSpent, ConfigError, InputError
 from kindling.records import Case, Verdict
+from kindling.rl.firewall.shadow import ShadowWatch
 from kindling.rl.rewards.judging import CachedJudge
 from kindling.rl.rewards.quality import JudgeScore, RewardModelScore
 from kindling.rl.rewards.reward import Reward
-from kindling.rl.rewards.terms import Gate, Score, Weighted
+from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 unit = st.floats(0, 1)
 
@@ -298,3 +299,14 @@ async def test_a_reward_models_score_is_squashed_around_its_references_and_a_nan
     assert nan is None
     with pytest.raises(InputError, match="no different scores"):
         RewardModelScore.fitted(lambda pairs: [1.0] * len(pairs), [("q", "a"), ("q", "b")])
+
+
+@pytest.mark.parametrize(
+    ("every", "stride", "looked"),
+    [(5, 1, [0, 5, 10, 15]), (5, 2, [0, 6, 10, 16]), (5, 4, [0, 8, 12, 16]), (2, 4, [0, 4, 8, 12, 16])],
+)
+async def test_a_shadow_looks_as_often_as_it_should_where_a_batch_serves_several_steps(every, stride, looked):
+    watch = ShadowWatch(cached(ByText()), every, stride=stride)
+    for step in range(0, 20, stride):
+        await watch.watch(step, [Answer("q", "0.5", Case("q", "0.5"), 0)])
+    assert [one.step for one in watch.drain()] == looked

@@ -229,6 +229,19 @@ def test_only_a_whole_checkpoint_counts_and_half_ones_go(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-5"]
 
 
+def test_a_group_is_never_parted_among_processes(monkeypatch):
+    from kindling.rl.training import grpo
+
+    settings = resolve("grpo", given={"prompts": 6, "group": 4, "save_every": 5})
+    for processes, whole in ((1, True), (2, True), (3, True), (4, False), (12, False)):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        if whole:
+            grpo.check(settings, 6, shadow=True)
+        else:
+            with pytest.raises(ConfigError, match=f"multiple of the {processes} processes"):
+                grpo.check(settings, 6, shadow=True)
+
+
 def test_the_first_reason_to_stop_stands():
     stop = Stop()
     stop.ask("no money", "budget", keep=False)

@@ -247,7 +247,8 @@ def _parts(
     judged, watched = bench.batches
     judge = cached(bench.judge, "ledger.sqlite", judged) if bench.judge else None
     second = cached(bench.shadow, "shadow.sqlite", watched) if bench.shadow else None
-    shadow = RememberedShadow(second, case_of, settings.shadow_every) if second else None
+    every, stride = settings.shadow_every, settings.steps_per_rollout
+    shadow = RememberedShadow(second, case_of, every, stride) if second else None
     watch = None
     if judge is not None:
         cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))
@@ -334,7 +335,7 @@ def _describe(request: Request, rows: data.Data, planned: planning.Planned, benc
     cost = 0.0
     if planned.plan is not None:
         rollouts = planned.plan.rollouts
-        looks = -(-planned.plan.steps // settings.shadow_every) + 1  # and one at the end
+        looks = min(rollouts, -(-planned.plan.steps // settings.shadow_every)) + 1  # and one at the end
         asked = (
             (bench.judge, "", planned.plan.judgements + rollouts * PER_STEP),
             (bench.shadow, "shadow ", looks * min(AT_MOST, settings.completions)),

@@ -160,7 +160,7 @@ def ready(request: Request) -> None:
     from importlib.util import find_spec
 
     from kindling.rl.policy.runtime import hush, prepare
-    from kindling.rl.training.arguments import shared
+    from kindling.rl.training.arguments import shared, take_device
     from kindling.rl.training.runner import check_model
 
     prepare()
@@ -169,6 +169,7 @@ def ready(request: Request) -> None:
     if request.settings.mode == "lora" and find_spec("peft") is None:
         raise ConfigError("peft is not installed; pip install 'kindling[train]'")
     hush()
+    take_device()
     batch: int = request.settings.batch  # type: ignore[attr-defined]
     shared(request.settings, batch, request.out, request.seed, request.log)
     if request.model != EMBEDDED:

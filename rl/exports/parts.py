@@ -20,7 +20,6 @@ from kindling.rl.training.data import Data, Row
 from kindling.rl.training.settings import STAGES, Stage
 from kindling.tables import read_rows
 
-JUDGED = ("verdict", "label")
 RESPONSES = ("messages", "completion", "response")
 
 
@@ -67,7 +66,7 @@ def _stages(source: Path, column: str) -> list[Stage]:
     columns = read_rows(source, (), text_column=column)[0].keys()
     if {"chosen", "rejected"} <= columns:
         return ["rm"]
-    if columns & set(RESPONSES) and not columns & set(JUDGED):
+    if columns & set(RESPONSES) and not columns & set(data.JUDGED):
         return ["sft"]
     return ["grpo"]
 

@@ -4,8 +4,9 @@
     rm     prompt, chosen, rejected   from prompt or query, with chosen and rejected;     a run folder: pairs.jsonl
     grpo   prompt, query           from query | prompt (.txt: a query a line);            a run folder: records.jsonl
 
-A row without text where text belongs is left out and counted; a file none of whose rows can be used is refused. The
-order of the file is kept: shuffling is the trainer's, and seeded.
+A row without text where text belongs is left out and counted, and so is, for SFT, a response that its row calls bad or
+unscored (`verdict` of `kindling judge`, or `label`); a file none of whose rows can be used is refused. The order of the
+file is kept: shuffling is the trainer's, and seeded.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ from kindling.tables import read_rows, sha256
 
 Row = dict[str, Any]
 IN_RUN: dict[Stage, str] = {"sft": "sft.jsonl", "rm": "pairs.jsonl", "grpo": "records.jsonl"}
+JUDGED = ("verdict", "label")
+NOT_GOOD = frozenset({"bad", "false", "0", "0.0", "unscored"})
 CLOSE = 8  # characters by which texts of "equal length" may differ
 
 
@@ -72,6 +75,8 @@ def read(stage: Stage, source: Path, column: str = "query") -> Data:
 
 
 def _sft(row: Row, column: str, where: str) -> Row | str:
+    if any(str(row.get(name)).strip().lower() in NOT_GOOD for name in JUDGED):
+        return "not called good"
     if "messages" in row:
         turns = _messages(row["messages"], f"{where}: messages")
         if len(turns) < 2 or turns[-1]["role"] != "assistant":

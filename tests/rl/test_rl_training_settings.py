@@ -130,6 +130,23 @@ def test_rows_that_cannot_be_used_are_counted_and_all_of_them_refused(tmp_path):
         data.read("rm", tmp_path / "p.jsonl")
 
 
+def test_what_is_called_bad_or_was_not_judged_is_no_example_to_learn_from(tmp_path):
+    said = [
+        {"verdict": "good"},
+        {"verdict": "bad"},
+        {"verdict": "unscored"},
+        {"label": 1},
+        {"label": 0},
+        {"label": False},
+    ]
+    rows = [{"query": "q", "response": f"r{number}", **one} for number, one in enumerate(said)]
+    write_jsonl(tmp_path / "j.jsonl", [*rows, {"query": "q", "response": "r6", "label": "birthday"}])
+    read = data.read("sft", tmp_path / "j.jsonl")
+    assert [data.text(row, "completion") for row in read.rows] == ["r0", "r3", "r6"]
+    assert read.left_out == {"not called good": 4}
+    assert len(data.read("grpo", tmp_path / "j.jsonl").rows) == 7  # their queries may be asked
+
+
 @pytest.mark.parametrize(
     ("stage", "row", "says"),
     [

@@ -88,7 +88,7 @@ def measure(
             fought, won = _fought(group, places, there, parts, duels)
             comparisons += fought
             strong += _strengths(group, there, parts, duels.judge, won, tools.seed)
-    said = conclude(cards, comparisons, judges, reach)
+    said = conclude(models, cards, comparisons, judges, reach)
     return Measured(tuple(cards), tuple(comparisons), tuple(strong), tuple(reach), said)
 
 

@@ -9,7 +9,7 @@ Warnings say what would make a reader draw the wrong conclusion from the tables.
 from collections.abc import Iterator, Sequence
 
 from kindling.eval.intervals import Estimate
-from kindling.eval.scorecard.card import ALL, Card, Comparison, Conclusion, Evaluator, Power
+from kindling.eval.scorecard.card import ALL, Card, Comparison, Conclusion, Contestant, Evaluator, Power
 
 LEVEL = 0.05
 TIED = 0.5  # the win rate of models that are alike
@@ -23,10 +23,15 @@ def apart(estimate: Estimate, p_holm: float, alike: float = 0.0) -> bool:
 
 
 def conclude(
-    cards: Sequence[Card], comparisons: Sequence[Comparison], judges: Sequence[Evaluator], power: Sequence[Power]
+    models: Sequence[Contestant],
+    cards: Sequence[Card],
+    comparisons: Sequence[Comparison],
+    judges: Sequence[Evaluator],
+    power: Sequence[Power],
 ) -> tuple[Conclusion, ...]:
-    """Put comparisons into words, then what one has to know about cards and judges."""
+    """Put comparisons into words, then what one has to know about models and judges."""
     found = [_compared(one) for one in comparisons]
+    found += [_warning(model.name, model.note) for model in models if model.note]
     found += [warning for judge in judges for warning in _about_judge(judge, cards)]
     found += [warning for card in cards if card.group == ALL for warning in _about_card(card)]
     found += [_reach(one) for one in power if one.group == ALL]

@@ -11,6 +11,7 @@ from kindling.cli.experiment import Step
 from kindling.tables import write_json, write_jsonl
 from tests.cli.running import queries, rows_of
 from tests.cli.test_cli_eval import refused
+from tests.lexical_data import pairs
 
 ARM_COMMAND = ("eval", "--arms", "--out", "run")
 
@@ -71,6 +72,19 @@ def test_settings_go_to_the_commands_that_know_them(kindling, tmp_path):
         assert option(command, "--config") == ([] if command[0] == "fit-judge" else [str(tmp_path / "kindling.toml")])
 
 
+def test_a_value_is_passed_on_as_it_was_given(kindling):
+    given = ("--set", "vllm.sleep=true", "--set", "train.schedule=cosine")
+    (one,) = (one for one in kindling(*ARM_COMMAND, "--dry-run", "--json", *given).answer["commands"] if "rm-rl" in one)
+    assert {"vllm.sleep=true", "train.schedule=cosine"} < set(option(one, "--set"))
+
+
+def test_a_learned_judge_is_found_from_the_runs_folder(kindling, tmp_path):
+    write_jsonl(tmp_path / "pairs.jsonl", pairs(60))
+    assert kindling("fit-judge", "pairs.jsonl", "--out", "mine.npz").status == 0
+    found = plan(kindling, "--judge", "embedded", "--judge", "lexical:mine.npz")
+    assert option(found[-1], "--judge") == ["embedded", f"lexical:{tmp_path / 'mine.npz'}", "lexical:learned.npz"]
+
+
 def test_another_model_is_trained_where_it_lies(kindling, tmp_path):
     (tmp_path / "mine").mkdir()
     found = plan(kindling, "--model", "mine")
@@ -86,6 +100,9 @@ def test_what_cannot_be_is_refused_in_one_line(kindling, tmp_path):
     refused(kindling("eval", "--arms"), "--out RUN is missing")
     refused(kindling(*ARM_COMMAND, "--judge", "nobody"), "unknown judge 'nobody'")
     refused(kindling(*ARM_COMMAND, "--set", "curate.candidates=0"), "curate.candidates")
+    refused(kindling(*ARM_COMMAND, "--prompts", "missing.txt"), "missing.txt: no such file")
+    (tmp_path / "q.txt").write_text("写一句祝福\n写一句,祝福!\n", encoding="utf-8")
+    refused(kindling(*ARM_COMMAND, "--prompts", "q.txt", "--queries", "q.txt"), "q.txt: no prompt is left")
     assert not (tmp_path / "run").exists()
 
 

@@ -163,9 +163,11 @@ def test_a_comparer_gives_preferences_and_no_rates():
     assert [one.judge for one in found.power] == ["free"]
 
 
-def test_copies_of_the_training_files_are_a_warning():
+def test_copies_of_the_training_files_and_a_run_that_was_stopped_are_warnings():
     tools = replace(TOOLS, training=Training.of([f"a{place}文" for place in range(50)]))
-    found = measure(rows(50), [sheet("a", np.ones(50))], models("a"), [FREE], tools)
+    stopped = [replace(models("a")[0], note="stopped: too long")]
+    found = measure(rows(50), [sheet("a", np.ones(50))], stopped, [FREE], tools)
+    assert "a: stopped: too long" in sentences(found, "warning")
     assert any("100.0% of its texts stand verbatim" in said for said in sentences(found, "warning"))
 
 

@@ -31,11 +31,13 @@ from kindling.agents.embedded.queries import QueryWriter
 from kindling.cli import casting, console, scored
 from kindling.cli.appended import Appended
 from kindling.cli.arms import ARMS, Arm
+from kindling.cli.contestants import placed
 from kindling.config import FILE as CONFIG_FILE
 from kindling.config import Config, load_config
-from kindling.errors import ConfigError, RunFolderError
+from kindling.errors import ConfigError, InputError, RunFolderError
 from kindling.eval.scorecard.card import ALL, FILE, Scorecard, load_scorecard
 from kindling.prompts.taskpack import load_pack
+from kindling.records import request_key
 from kindling.rl.training.settings import split
 from kindling.runs import RunFolder, open_run, read_record, versions
 from kindling.tables import read_rows, sha256, write_jsonl
@@ -123,7 +125,8 @@ def request(
         raise ConfigError("--arms trains its own models: leave the models out, and name the one to train with --model")
     _, rest = split(overrides, GRPO_SECTIONS)
     loaded = load_config(config, tuple(rest))
-    asked = tuple(dict.fromkeys(judges or [EMBEDDED]))
+    # commands are run from the run's folder, and a learned judge lies elsewhere
+    asked = tuple(dict.fromkeys(placed(judge) for judge in judges or [EMBEDDED]))
     return Request(
         model, prompts, drawn, queries, out, loaded, config, overrides, asked, steps, samples, column, seed, resume
     )
@@ -134,13 +137,17 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     for judge in request.judges:
         casting.plan_cast(request.config, judge, seed=request.seed)
     steps = commands(request)
+    prompts, held_out = _queries(request)
     if dry_run:
         _describe(steps, as_json=as_json)
         return 0
     _check()
     with closing(open_run(request.out, "eval --arms", _settings(request), resume=request.resume)) as run:
         run.save(status="running", config=request.config.model_dump(mode="json"), versions=versions(), arms=ARMS)
-        _write_queries(request, run.path)
+        sampled = prompts[: -(-len(prompts) // SAMPLED)]
+        write_jsonl(run.path / "prompts.jsonl", ({"query": query} for query in prompts))
+        write_jsonl(run.path / "sampled.jsonl", ({"query": query} for query in sampled))
+        write_jsonl(run.path / "held-out.jsonl", held_out)
         with closing(Appended(run.path / "steps.jsonl", Done)) as ended:
             for step in steps:
                 if any(one.step == step.title for one in ended.records):
@@ -178,28 +185,31 @@ def _settings(request: Request) -> dict[str, Any]:
     }
 
 
-def _write_queries(request: Request, folder: Path) -> None:
-    """The prompts that arms learn on, those that SFT writes to, and the queries of the evaluation, which none has seen.
+def _queries(request: Request) -> tuple[list[str], list[dict[str, Any]]]:
+    """The prompts that arms learn on, and the rows of the evaluation, which none of them asks for.
 
-    Drawn queries are what the arms were trained on, in kind; the task's samples were written one by one.
+    Drawn queries are what the arms were trained on, in kind; the task's samples were written one by one. Raises
+    `InputError` if no prompt is left.
     """
     pack = load_pack(request.config.project.task, request.config.prompts_dir / request.config.project.task)
     if request.queries is not None:
         rows = read_rows(request.queries, (request.column,), request.column)
-        held = [{**row, "query": row[request.column]} for row in rows]
+        held_out = [{**row, "query": row[request.column]} for row in rows]
     else:
-        held = [{"query": query, "group": "ordinary"} for query in _texts(pack.file("queries.txt"), "query")]
+        held_out = [{"query": query, "group": "ordinary"} for query in _texts(pack.file("queries.txt"), "query")]
     if request.prompts is not None:
-        prompts = _texts(request.prompts, request.column)
-    else:
-        further = HELD_OUT if request.queries is None else 0
-        writer, without = QueryWriter(pack.file("queries.toml")), tuple(str(row["query"]) for row in held)
-        drawn = writer.write(request.drawn + further, request.seed, without)
-        prompts = list(drawn[: request.drawn])
-        held = [{"query": query, "group": "frequent"} for query in drawn[request.drawn :]] + held
-    write_jsonl(folder / "prompts.jsonl", ({"query": query} for query in prompts))
-    write_jsonl(folder / "sampled.jsonl", ({"query": query} for query in prompts[: -(-len(prompts) // SAMPLED)]))
-    write_jsonl(folder / "held-out.jsonl", held)
+        known = {request_key(str(row["query"])) for row in held_out}
+        prompts = [text for text in _texts(request.prompts, request.column) if request_key(text) not in known]
+        if not prompts:
+            raise InputError(f"{request.prompts}: no prompt is left: those that are evaluated on are not learned on")
+        return prompts, held_out
+    further = HELD_OUT if request.queries is None else 0
+    writer, without = QueryWriter(pack.file("queries.toml")), tuple(str(row["query"]) for row in held_out)
+    drawn = writer.write(request.drawn + further, request.seed, without)
+    return list(drawn[: request.drawn]), [
+        *({"query": query, "group": "frequent"} for query in drawn[request.drawn :]),
+        *held_out,
+    ]
 
 
 def _texts(file: Path, column: str) -> list[str]:
@@ -210,8 +220,8 @@ def _texts(file: Path, column: str) -> list[str]:
 def commands(request: Request) -> list[Step]:
     """The whole experiment as commands; paths are relative to its folder."""
     reward = request.judges[0]
-    training, rest = split(request.overrides, GRPO_SECTIONS)
-    own = [f"{name}.{key}={value}" for name, values in training.items() for key, value in values.items()]
+    _, rest = split(request.overrides, GRPO_SECTIONS)
+    own = [value for value in request.overrides if value not in rest]
     same = ("--seed", str(request.seed), *_configured(request, rest))
     start = ("--base", "base") if request.model == EMBEDDED else ("--model", _path(request.model))
     plain = [one for one in own if one.startswith("train.")]

@@ -255,6 +255,17 @@ def test_the_reward_of_an_earlier_generation_counts_too(kindling, files, policy)
     refused(kindling(*evaluate("second")), "second learned")
 
 
+def test_a_checkpoint_is_its_runs_and_a_base_beside_it_is_not(kindling, files, policy):
+    run = files / policy("grpo", judge="embedded", players={"judge": "embedded"})
+    for name in ("trainer/checkpoint-5", "base"):
+        (run / name).mkdir(parents=True)
+        for file in (run / "model").iterdir():
+            (run / name / file.name).write_bytes(file.read_bytes())
+    refused(kindling(*evaluate("grpo/trainer/checkpoint-5")), "checkpoint-5 learned from its verdicts")
+    done = kindling(*evaluate("grpo/base"), "--dry-run", "--json")
+    assert done.answer["judges"] == {"embedded": ["base"]}
+
+
 def test_a_shadow_is_tied_but_not_refused(kindling, files, policy):
     policy("grpo", judge="lexical:judge.npz", players={"judge": "lexical:judge.npz"}, shadow="embedded")
     done = kindling(*evaluate("grpo", "texts.jsonl"), "--dry-run", "--json")

@@ -137,7 +137,7 @@ def _policy(name: str, model: str, path: str) -> Entrant:
         raise InputError(f"{path}: no such model; name a folder, a hub name like ORG/NAME, llm, embedded or a file")
     weights = {file.name: sha256(file) for file in sorted(folder.glob("*.safetensors"))}
     called = name or (folder.parent.name if folder.name == "model" else folder.name) or folder.name
-    ties, note = tuple(dict.fromkeys(_ties(folder))), _stopped(folder.parent)
+    ties, note = tuple(dict.fromkeys(_ties(folder))), _stopped(folder)
     return Entrant(Contestant(called, model, f"policy {path}", ties, note), weights or path, policy=path)
 
 
@@ -154,8 +154,8 @@ def _check_folder(folder: Path) -> None:
 def _ties(folder: Path) -> Iterator[Tie]:
     """The judges of the run that made the model in `folder`, and of the runs before."""
     for _ in range(GENERATIONS):
-        run = folder.parent
-        if not (run / "run.json").is_file():
+        run = _run_of(folder)
+        if run is None:
             return
         settings = read_record(run)["settings"]
         if settings.get("stage") == "grpo":
@@ -169,9 +169,18 @@ def _ties(folder: Path) -> Iterator[Tie]:
         folder = before if before.is_dir() else run.parent / before
 
 
-def _stopped(run: Path) -> str:
+def _run_of(folder: Path) -> Path | None:
+    """The run of kindling train that made the model, or the checkpoint, in `folder`; a base beside it is another's."""
+    run = folder.parent.parent if folder.parent.name == "trainer" else folder.parent
+    made = folder.name == "model" or folder.parent.name == "trainer"
+    there = made and (run / "run.json").is_file() and str(read_record(run)["command"]).startswith("train ")
+    return run if there else None
+
+
+def _stopped(folder: Path) -> str:
     """Why the run that made a model ended before its time, if it did."""
-    why = read_record(run).get("stopped") if (run / "run.json").is_file() else None
+    run = _run_of(folder)
+    why = read_record(run).get("stopped") if run else None
     return f"stopped: {why}" if why else ""
 
 

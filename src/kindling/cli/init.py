@@ -101,9 +101,11 @@ def init(
 ) -> None:
     """Make a project folder: kindling.toml, and copies of the prompts for you to edit.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
     kindling init mine
+
+    kindling init mine --task slogans
     """
     import shutil
     import tempfile

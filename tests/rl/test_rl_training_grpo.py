@@ -80,8 +80,24 @@ def test_the_weights_that_are_left_are_those_that_the_shadow_liked_best(command,
     assert "was not certified" in (model / "README.md").read_text()
 
 
-def test_the_last_checkpoint_is_looked_at_once_also_by_a_run_that_is_killed_then(command, tmp_path):
-    paid_shadow = [{"llm": "embedded", "embedded": "llm"}.get(word, word) for word in command]
+@pytest.fixture
+def paid_shadow(command):
+    """The same with the judges changed about."""
+    return [{"llm": "embedded", "embedded": "llm"}.get(word, word) for word in command]
+
+
+def test_a_last_look_that_fails_costs_nothing_of_what_was_trained(paid_shadow, tmp_path):
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        done = kindling(tmp_path, *paid_shadow, "--out", "run", "--max-calls", STEPS * 8 + 2, "--json")
+    assert done.status == 0, done.err
+    assert "the last checkpoint gets no look of the shadow judge: max_calls" in done.err
+    assert len(metrics(tmp_path / "run", "shadow")) == STEPS
+    assert json.loads(done.out)["measured"]["best checkpoint"] != f"checkpoint-{STEPS}"
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+
+
+def test_the_last_checkpoint_is_looked_at_once_also_by_a_run_that_is_killed_then(paid_shadow, tmp_path):
     with serve() as server:
         project(tmp_path, server, roles=("judge",))
         whole = kindling(tmp_path, *paid_shadow, "--out", "whole", "--json")

@@ -37,6 +37,14 @@ HOW_TO_GO_ON = {
     "budget": "when that is mended, --resume goes on from the last checkpoint, and pays for no judgement twice",
     "breach": "",
 }
+# what a reward model is measured by, in words
+SAID = {
+    "accuracy": "prefers the chosen text",
+    "matched_pairs": "pairs of about equal length",
+    "matched": "prefers the chosen text of those",
+    "longer": "the longer text is the chosen one",
+    "reading": "prefers a text under its own query",
+}
 # they decide what is kept and shown of a run, not what it learns
 NOT_DEFINING = {"save_every", "keep", "log_every"}
 
@@ -305,7 +313,8 @@ def _show(request: Request, report: dict[str, Any], kind: str | None) -> None:
     metrics = [(name, f"{report['metrics'][name]:.4g}") for name in shown if name in report["metrics"]]
     console.table("Last metrics", ("metric", "value"), metrics)
     measured = [
-        (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in report["measured"].items()
+        (SAID.get(name, name), f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in report["measured"].items()
     ]
     title = {"rm": "Measured on queries that were held out"}.get(request.stage, "Means of the shadow judge's scores")
     console.table(title, ("what", "value"), measured)

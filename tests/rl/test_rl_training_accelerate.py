@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from kindling.tables import read_rows
+from tests.cli.running import project, serve
 from tests.rl.training import (
     ONE_THREAD,
     QUERIES,
@@ -64,15 +65,21 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_same_batch(tiny_model
 def test_grpo_in_two_processes_judges_every_completion_once_and_ends_as_one(tiny_model, tmp_path):
     (tmp_path / "queries.txt").write_text("\n".join(QUERIES), encoding="utf-8")
     small = [
-        f"--set=train.{one}" for one in ("prompts=2", "group=4", "completion_tokens=8", "max_steps=2", "save_every=5")
+        f"--set=train.{one}"
+        for one in ("prompts=2", "group=4", "completion_tokens=8", "max_steps=2", "save_every=1", "shadow_every=1")
     ]
-    status, said = launch(
-        tmp_path, "train", "grpo", "--data", "queries.txt", "--model", tiny_model, "--full", "--judge", "embedded",
-        "--uncertified", "--out", "run", *small,
-    )  # fmt: skip
-    assert status == 0, said
+    with serve() as server:
+        project(tmp_path, server, roles=("judge",))
+        status, said = launch(
+            tmp_path, "train", "grpo", "--data", "queries.txt", "--model", tiny_model, "--full", "--judge", "embedded",
+            "--uncertified", "--shadow", "llm", "--out", "run", *small,
+        )  # fmt: skip
+        assert status == 0, said
+        # a look at every step, and one at the weights that the last step left, by one process alone
+        assert (server.stats()["answered"], server.stats()["repeated"]) == (8 + 8 + 8, 0)
+    assert len(metrics(tmp_path / "run", "shadow")) == 3
     rows = [read_rows(file, ()) for file in sorted((tmp_path / "run/completions").iterdir())]
-    assert [len(one) for one in rows] == [8, 8]  # a file a process, 2 steps of 4 completions in each
+    assert [len(one) for one in rows] == [4] * 4  # a file for each process and checkpoint
     assert (tmp_path / "run/model/model.safetensors").is_file()
 
 

@@ -100,12 +100,14 @@ class EmbeddedGenerator:
         """What chance did not give: more sentences for a lower bound, set phrases for an upper one.
 
         Where words stand apart, a draft that meets the requests, or else the text as it is; one that was to be flawed
-        is about something else.
+        is about something else, if there is any.
         """
         if self._spaced:
-            scene = self._spoiler.elsewhere(task.scene, rng) if task.flawed else task.scene
-            there = [one for one in self._writer.texts(scene) if self._meets(task, query, one)]
-            return rng.choice(there) if there else text
+            scenes = [self._spoiler.elsewhere(task.scene, rng)] if task.flawed else []
+            for scene in (*scenes, task.scene):
+                if there := [one for one in self._writer.texts(scene) if self._meets(task, query, one)]:
+                    return rng.choice(there)
+            return text
         bound = requests.get("length") or requests.get("brief")
         if bound is None:
             return text

@@ -22,7 +22,7 @@ TITLES: dict[Stage, str] = {
 class CardFacts:
     """What the card says. `judged` are lines about who gave the reward.
 
-    `warning`, and in `stopped` why the training ended before its time, stand above everything else.
+    `warning`, and in `stopped` what ended the training, stand above everything else.
     """
 
     stage: Stage
@@ -50,7 +50,7 @@ def card(facts: CardFacts) -> str:
         f"# {TITLES[facts.stage].capitalize()} of `{facts.model}`",
         "",
         *([f"**{facts.warning}**", ""] if facts.warning else []),
-        *([f"**Training was stopped before its end: {facts.stopped}.**", ""] if facts.stopped else []),
+        *([f"**Training was stopped: {facts.stopped}.**", ""] if facts.stopped else []),
         f"Made by kindling {__version__} in {facts.steps:,} steps, seed {facts.seed}; weights are safetensors.",
         "",
         "## Data",

@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended: `stopped` says why it did before its time. `history` holds every logged line.
+    """How a run ended: `stopped` says why, if not in its own time or not well. `history` holds every logged line.
 
     `left_out` counts the rows that the trainer would not take, since they are longer than `max_tokens`.
     """
@@ -124,10 +124,12 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     with checkpoints.stop_on_signal(job.stop), suppress(_AllDone):
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     state = trainer.state
+    # a signal at the last step changes nothing; a breach or an empty budget is what the run ended with
+    done = state.global_step >= state.max_steps and job.stop.kind in (None, "signal")
     return Result(
         steps=state.global_step,
         planned=state.max_steps,
-        stopped=job.stop.why if state.global_step < state.max_steps else None,
+        stopped=None if done else job.stop.why,
         seconds=time.monotonic() - began,
         history=tuple(state.log_history),
         left_out=max(0, rows - taken),  # packing makes fewer rows of more text, and leaves none out

@@ -143,5 +143,16 @@ def test_a_judge_that_fails_too_often_stops_the_run_with_its_checkpoint_and_why(
     assert breach["line"] in done.err
     assert orjson.loads((tmp_path / "run/run.json").read_bytes())["status"] == "stopped"
     assert (tmp_path / "run/model/model.safetensors").is_file()
-    assert f"stopped before its end: {breach['line']}" in (tmp_path / "run/model/README.md").read_text()
+    assert f"Training was stopped: {breach['line']}" in (tmp_path / "run/model/README.md").read_text()
     assert any(row["reward"] is None and row["why"] for row in completions(tmp_path / "run"))
+
+
+def test_a_breach_at_the_last_step_is_one_too(command, tmp_path):
+    with serve(faults={"malformed": 1.0}) as server:
+        project(tmp_path, server, roles=("judge",))
+        done = kindling(tmp_path, *command, "--out", "run", *QUICK, "--set", "train.max_steps=2", "--json")
+    assert done.status == 1, done.err
+    report = json.loads(done.out)
+    assert report["steps"] == report["planned"] == 2
+    assert report["stopped"] == orjson.loads((tmp_path / "run/breach.json").read_bytes())["line"]
+    assert "Training was stopped: " in (tmp_path / "run/model/README.md").read_text()

@@ -20,7 +20,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from kindling.errors import ConfigError
 from kindling.records import load
 from kindling.rl.firewall.canaries import CanaryWatch
-from kindling.rl.firewall.firewall import Breach, Firewall, Memory
+from kindling.rl.firewall.firewall import BREACH, Breach, Firewall, Memory
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.shadow import ShadowWatch
 from kindling.rl.rewards.reward import Reward
@@ -28,7 +28,6 @@ from kindling.tables import write_json
 
 MEMORY = "firewall.json"
 LOG = "firewall.jsonl"
-BREACH = "breach.json"
 
 
 class FirewallCallback(TrainerCallback):  # type: ignore[misc]

@@ -22,6 +22,7 @@ from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
 
+BREACH = "breach.json"  # in the run folder
 _STRICT = ConfigDict(extra="forbid")
 
 

@@ -171,7 +171,7 @@ def _keeper(job: Job, parts: Parts) -> Any:
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
-    from kindling.rl.firewall.callback import BREACH
+    from kindling.rl.firewall.firewall import BREACH
 
     class Keeper(TrainerCallback):  # type: ignore[misc]
         def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -1,6 +1,7 @@
 """`kindling generate` and `--source policy:PATH`, as a user runs them, on a model too small to write anything."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -82,12 +83,17 @@ def test_a_single_query_is_printed_and_is_the_same_text_as_in_a_file(kindling, m
         (("MODEL", "q.txt", "--out", "there.jsonl"), "exists already"),
         (("MODEL", "none.txt", "--out", "b.jsonl"), "no such file"),
         (("empty", "q.txt", "--out", "b.jsonl"), "empty: no tokenizer"),
+        (("torn", "--query", "写风"), "torn: cannot be loaded"),
+        (("MODEL", "--query", " "), "--query is empty"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_leaves_no_output(kindling, model, tmp_path, arguments, says):
     (tmp_path / "q.txt").write_text("写风\n", encoding="utf-8")
     (tmp_path / "there.jsonl").write_text("{}\n")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(model, tmp_path / "torn")
+    with (tmp_path / "torn/model.safetensors").open("r+b") as weights:
+        weights.truncate(5000)
     before = sorted(path.name for path in tmp_path.iterdir())
     given = [str(model) if one == "MODEL" else one for one in arguments]
     status, out, error = kindling("generate", *given)

@@ -156,3 +156,6 @@ def test_a_breach_at_the_last_step_is_one_too(command, tmp_path):
     assert report["steps"] == report["planned"] == 2
     assert report["stopped"] == orjson.loads((tmp_path / "run/breach.json").read_bytes())["line"]
     assert "Training was stopped: " in (tmp_path / "run/model/README.md").read_text()
+    again = kindling(tmp_path, *command, "--out", "run", *QUICK, "--set", "train.max_steps=2", "--resume")
+    assert again.status == 2
+    assert f"the firewall has ended this run ({report['stopped']})" in again.err

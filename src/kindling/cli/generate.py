@@ -42,10 +42,18 @@ def generate(
     kindling generate runs/sft/model queries.txt --n 4 --out samples.jsonl
     """
     from kindling.errors import InputError
+    from kindling.rl.policy.runtime import prepare
     from kindling.rl.policy.sampling import Sampler, Sampling
+    from kindling.rl.training.runner import loading
     from kindling.tables import check_new_file
 
     sampling = Sampling(temperature, top_p, max_new_tokens, seed)
+
+    def opened() -> Sampler:
+        prepare(threads)
+        with loading(model):
+            return Sampler(model, threads, batch)
+
     if (queries is None) == (query is None):
         raise InputError("no queries: name a file, or give --query" if query is None else "a file or --query, not both")
     if query is not None:
@@ -53,14 +61,14 @@ def generate(
             raise InputError("--query is empty: say what is to be written")
         if out is not None:
             raise InputError("--out goes with a file of queries; the texts for --query are printed")
-        _write_one(Sampler(model, threads, batch), query, n, sampling, as_json=json)
+        _write_one(opened(), query, n, sampling, as_json=json)
         return
     assert queries is not None
     if out is None:
         raise InputError("--out FILE.jsonl is missing: where the texts are to go")
     check_new_file(out, ".jsonl")
     texts = _queries(queries, column)
-    _write_all(Sampler(model, threads, batch), texts, n, sampling, out, as_json=json)
+    _write_all(opened(), texts, n, sampling, out, as_json=json)
 
 
 def _queries(file: Path, column: str) -> list[str]:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from kindling.agents.requests import measure
@@ -23,10 +24,11 @@ from kindling.cli.training import Request
 from kindling.errors import ConfigError, UsageError
 from kindling.eval.labelled import read_labelled
 from kindling.records import Case, load
+from kindling.rl.firewall.firewall import BREACH, Breach
 from kindling.rl.firewall.settings import Limits
 from kindling.rl.training import data
 from kindling.rl.training.arguments import is_main, processes
-from kindling.rl.training.runner import Job
+from kindling.rl.training.runner import Job, loading
 from kindling.rl.training.settings import GrpoSettings, VllmSettings, section
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
     if dry_run:
         _describe(request, rows, planned, bench, as_json=as_json)
         return 0
+    _no_breach(request)
     vllm.installed(rewarding.vllm)
     training.ready(request)
     vllm.check(rewarding.vllm)
@@ -142,6 +145,14 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
         if (breach := parts.firewall.breach) is not None and breach.exploit and run is not None:
             console.note(f"exploit: {breach.exploit}")
         return training.finish(request, run, rows, job, result, as_json=as_json, judged=judged, warning=warning)
+
+
+def _no_breach(request: Request) -> None:
+    """Refuse to go on where the firewall has ended a run (`ConfigError`): its limits are the run's, and it is over."""
+    breach = request.out / BREACH
+    if request.resume and breach.is_file() and (request.out / "model").is_dir():
+        line = load(Breach, orjson.loads(breach.read_bytes()), str(breach)).line
+        raise ConfigError(f"{request.out}: the firewall has ended this run ({line}); begin another one")
 
 
 def _bench(request: Request, rewarding: Rewarding) -> Bench:
@@ -258,7 +269,8 @@ def _parts(
     sink = Completions(request.out / "completions")
     reward = Reward(qualities, gates, case_of, watches=[one for one in (watch, shadow) if one], sink=sink)
     drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, request.seed)
-    before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
+    with loading(model):
+        before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
     firewall = FirewallCallback(
         Firewall(rewarding.limits, references, before),
         reward,

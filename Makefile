@@ -6,14 +6,15 @@ PIP := -m pip --disable-pip-version-check install -qq -c constraints.txt
 OLD := kindling needs Python 3.11 or newer: make PYTHON=python3.11
 NEW_VENV = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(OLD)")' && $(PYTHON) -m venv
 
-.PHONY: demo loop test test-train test-vllm lint bench bench-gpu clean
+.PHONY: demo quick test test-train test-vllm lint bench bench-gpu clean
 
-demo: $(VENV)/.core
-	$(BIN)/kindling demo
-
-# Needs torch; a policy of 4 M parameters is trained from scratch, by SFT and by GRPO.
-loop: $(VENV)/.train
+# The whole loop. Needs torch; a policy of 2.3 M parameters is trained from scratch, by SFT and by GRPO.
+demo: $(VENV)/.train
 	$(BIN)/kindling demo --train
+
+# Only curation, in seconds, and without torch.
+quick: $(VENV)/.core
+	$(BIN)/kindling demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest

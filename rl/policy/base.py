@@ -1,4 +1,4 @@
-"""The embedded policy's base: a Qwen3-shaped model of about 4 M parameters, trained from scratch on the texts at hand.
+"""The embedded policy's base: a Qwen3-shaped model of 2.3 M parameters, trained from scratch on the texts at hand.
 
 It is what a base model is to those who have weights: it writes readable texts, good and flawed as its texts were, and
 leaves something to learn. TRL's `SFTTrainer` trains it, in full precision, on requests and responses. The same pairs,
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling.errors import RunFolderError
 from kindling.rl.formats import prompt, response
+from kindling.rl.policy.optimizers import muon
 from kindling.rl.policy.runtime import hush, prepare
 from kindling.rl.policy.tokenizer import ENTRIES, make_tokenizer
 
@@ -28,13 +29,17 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The size of the model; the default has about 4 M parameters."""
+    """The size of the model; the default has about 2.3 M parameters.
 
-    hidden: int = 256
+    In the minutes that it may take, this size learns more than a larger one: after 150 s of one core it stands at 0.72
+    nats a character, one of 4.2 M parameters at 0.89.
+    """
+
+    hidden: int = 192
     layers: int = 4
-    heads: int = 4
-    key_value_heads: int = 2
-    feed_forward: int = 768
+    heads: int = 3
+    key_value_heads: int = 1
+    feed_forward: int = 512
     entries: int = ENTRIES
     positions: int = 1024
 
@@ -43,14 +48,15 @@ class Shape:
 class Schedule:
     """How long and how fast it learns. `batch` in texts, `warmup` as a share of the steps.
 
-    Small batches learn most from each text: one pass over 4,000 of them ended at 3.06 nats a character with batches of
-    8 at a rate of 2e-3, at 3.88 with 32 at 3e-3. Responses of more than `longest` tokens are left out: one sets the
-    pace of its whole batch.
+    Small batches learn most from each text. `learning_rate` is Muon's, for the matrices of the layers; embeddings and
+    norms learn at `embedding_rate`. Responses of more than `longest` tokens are left out: one sets the pace of its
+    whole batch.
     """
 
-    epochs: float = 2.5
+    epochs: float = 1
     batch: int = 8
-    learning_rate: float = 4e-3
+    learning_rate: float = 0.015
+    embedding_rate: float = 1.2e-2
     warmup: float = 0.05
     longest: int = 96
 
@@ -136,10 +142,8 @@ def _train(
         seed=seed,
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.batch,
-        learning_rate=schedule.learning_rate,
         warmup_steps=schedule.warmup,  # a share, being below one
         lr_scheduler_type="cosine",
-        adam_beta2=0.95,
         completion_only_loss=False,
         train_sampling_strategy="group_by_length",
         bf16=False,  # sixty times slower on a CPU without it
@@ -155,6 +159,7 @@ def _train(
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
+        optimizers=(muon(model, schedule.learning_rate, schedule.embedding_rate), None),
         callbacks=[_told(on_step)] if on_step else None,
     )
     trainer.train()

@@ -142,9 +142,9 @@ _PAPER: dict[Stage, dict[str, Any]] = {
         "learning_rate": 3e-7, "kl": 0.001, "entropy": 0.0, "mode": "full",
     },
 }  # fmt: skip
-# four million parameters, texts of a few dozen tokens, two cores
+# two million parameters, texts of a few dozen tokens, two cores
 _EMBEDDED: dict[Stage, dict[str, Any]] = {
-    "sft": {"mode": "full", "learning_rate": 5e-4, "batch": 32, "micro_batch": 32, "max_tokens": 128},
+    "sft": {"mode": "full", "learning_rate": 1e-3, "batch": 16, "micro_batch": 32, "max_tokens": 128},
     "rm": {"mode": "full", "learning_rate": 3e-4, "batch": 32, "micro_batch": 32, "max_tokens": 128},
     "grpo": {
         "mode": "full", "learning_rate": 1e-4, "prompts": 8, "group": 8, "micro_batch": 64, "prompt_tokens": 64,

@@ -7,7 +7,7 @@ import pytest
 
 from kindling.cli import experiment
 from kindling.cli.arms import ARMS
-from kindling.cli.experiment import Step
+from kindling.cli.steps import Step
 from kindling.tables import write_json, write_jsonl
 from tests.cli.running import queries, rows_of
 from tests.cli.test_cli_eval import refused

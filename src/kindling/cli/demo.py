@@ -1,7 +1,7 @@
 """`kindling demo`: what kindling does, on a machine without network, key or GPU.
 
 The short demo curates the shipped sample queries in seconds. With `--train` it goes round the whole loop (`demo_loop`):
-a policy of 4 M parameters learns from curated texts and then from a judge, in minutes.
+a tiny policy learns from curated texts and then from a judge, in minutes.
 """
 
 from pathlib import Path

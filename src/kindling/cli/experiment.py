@@ -13,11 +13,6 @@ pairs was no part of any reward, but its pairs were judged by the one that was: 
 opinion from outside. Give others with further `--judge`s.
 """
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,6 +27,7 @@ from kindling.cli import casting, console, scored
 from kindling.cli.appended import Appended
 from kindling.cli.arms import ARMS, Arm
 from kindling.cli.contestants import placed
+from kindling.cli.steps import Step, check, run_step
 from kindling.config import FILE as CONFIG_FILE
 from kindling.config import Config, load_config
 from kindling.errors import ConfigError, InputError, RunFolderError
@@ -42,7 +38,6 @@ from kindling.rl.training.settings import split
 from kindling.runs import RunFolder, open_run, read_record, versions
 from kindling.tables import read_rows, sha256, write_jsonl
 
-KINDLING = ("-m", "kindling")
 LEARNED = "lexical:learned.npz"
 EMBEDDED = "embedded"
 CUT_SHORT = 3
@@ -50,7 +45,6 @@ INTERRUPTED = 130
 HELD_OUT = 500  # as many as the paper's
 SAMPLED = 3  # of so many prompts, SFT writes to one for its reward model's pairs
 GRPO_SECTIONS = ("train", "reward", "firewall", "vllm")
-_THREADS = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +69,6 @@ class Request:
     column: str
     seed: int
     resume: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command, and what it makes: a run folder (resumed where it is there) or a file.
-
-    Where it `may_fail`, status 1 is a result: a certificate that a judge failed, a run that the firewall stopped. What
-    a `quiet` one prints is not shown.
-    """
-
-    title: str
-    arguments: tuple[str, ...]
-    makes: str
-    may_fail: bool = False
-    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +120,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     if dry_run:
         _describe(steps, as_json=as_json)
         return 0
-    _check()
+    check()
     with closing(open_run(request.out, "eval --arms", _settings(request), resume=request.resume)) as run:
         run.save(status="running", config=request.config.model_dump(mode="json"), versions=versions(), arms=ARMS)
         sampled = prompts[: -(-len(prompts) // SAMPLED)]
@@ -152,21 +131,13 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
             for step in steps:
                 if any(one.step == step.title for one in ended.records):
                     continue
-                status, seconds = _run(step, run.path, as_json=as_json)
+                status, seconds = run_step(step, run.path, as_json=as_json)
                 if status and not (status == 1 and _is_result(step, run.path)):
                     return _stop(run, step, status)
                 ended.add(Done(step.title, " ".join(step.arguments), status, round(seconds, 1)))
             scorecard = load_scorecard(run.path / "eval" / FILE)
             _sum_up(request, run, scorecard, ended.records, as_json=as_json)
     return 0
-
-
-def _check() -> None:
-    """See that what trains is installed. Raises `ConfigError`."""
-    from importlib.util import find_spec
-
-    if missing := [name for name in ("torch", "trl") if find_spec(name) is None]:
-        raise ConfigError(f"{missing[0]} is not installed: pip install 'kindling[train]'")
 
 
 def _settings(request: Request) -> dict[str, Any]:
@@ -303,28 +274,6 @@ def _evaluation(request: Request, certified: Sequence[tuple[str, str]], same: tu
         "eval", *models, "--queries", "held-out.jsonl", *judges, *ties, "--allow-reward-judge", "--train", "curate",
         "-n", str(request.samples), "--out", "eval", *same,
     )  # fmt: skip
-
-
-def _run(step: Step, folder: Path, *, as_json: bool) -> tuple[int, float]:
-    """Run a command in `folder`; its status and how long it took. Ctrl-C is the command's, which knows how to stop."""
-    made = folder / step.makes
-    if made.is_file():  # whole, since files are written whole or not at all, but the line that says so was lost
-        return 0, 0.0
-    arguments = (*step.arguments, *(("--resume",) if made.is_dir() and (made / "run.json").is_file() else ()))
-    console.note(f"\n$ kindling {' '.join(arguments)}")
-    started = time.monotonic()
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        with subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, *KINDLING, *arguments],
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _THREADS)},
-            stdout=subprocess.DEVNULL if step.quiet else sys.stderr.fileno() if as_json else None,
-        ) as command:
-            status = command.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return status, time.monotonic() - started
 
 
 def _is_result(step: Step, folder: Path) -> bool:

@@ -14,7 +14,7 @@ from kindling.cli import options
 app = typer.Typer(help="Train a model: SFT, a reward model, GRPO.", no_args_is_help=True, rich_markup_mode="rich")
 
 Model = Annotated[
-    str, typer.Option(help="What to train: a hub name, a folder, or embedded (a model of 4 M parameters, made here).")
+    str, typer.Option(help="What to train: a hub name, a folder, or embedded (a model of 2.3 M parameters, made here).")
 ]
 Data = Annotated[Path, typer.Option(help="The data: a file, or a run folder of kindling curate.")]
 Out = Annotated[Path, typer.Option(help="The run folder; must not be in use.")]

@@ -17,7 +17,7 @@ def muon(model: "nn.Module", rate: float, adamw_rate: float) -> "Optimizer":
     """An optimizer of all parameters of `model`: `rate` for its inner matrices, `adamw_rate` for the rest."""
     from torch.optim import AdamW, Muon, Optimizer
 
-    class Both(Optimizer):
+    class Both(Optimizer):  # type: ignore[misc]
         """Two optimizers whose groups are one list, so that a schedule reaches all."""
 
         def __init__(self, parts: "tuple[Optimizer, ...]") -> None:
@@ -28,7 +28,7 @@ def muon(model: "nn.Module", rate: float, adamw_rate: float) -> "Optimizer":
         def _share(self) -> None:
             self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        def step(self, closure: Callable[[], float] | None = None) -> float | None:
             loss = closure() if closure else None
             for part in self.parts:
                 part.step()
@@ -42,7 +42,7 @@ def muon(model: "nn.Module", rate: float, adamw_rate: float) -> "Optimizer":
                 part.load_state_dict(state)
             self._share()
 
-    embeddings = model.get_input_embeddings().weight  # type: ignore[operator]
+    embeddings = model.get_input_embeddings().weight
     inner = [one for one in model.parameters() if one.ndim == 2 and one is not embeddings]
     taken = {id(one) for one in inner}
     rest = [one for one in model.parameters() if id(one) not in taken]

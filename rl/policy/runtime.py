@@ -41,5 +41,5 @@ def hush() -> None:
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    for name in ("trl", "accelerate", "datasets", "torch"):
+    for name in ("trl", "accelerate", "datasets", "torch", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)

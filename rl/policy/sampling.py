@@ -173,12 +173,13 @@ def _load_tokenizer(model: str) -> "PreTrainedTokenizerBase":
 def _load_model(model: str) -> "PreTrainedModel":
     """The model in full precision on a CPU, in its own on an accelerator."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     accelerated = torch.cuda.is_available()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto" if accelerated else torch.float32)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{model}: no model to be had: {_first_line(error)}") from error
     return loaded.to("cuda" if accelerated else "cpu")
 

@@ -1,8 +1,8 @@
 """The embedded policy's base: a Qwen3-shaped model of 2.3 M parameters, trained from scratch on the texts at hand.
 
 It is what a base model is to those who have weights: it writes readable texts, good and flawed as its texts were, and
-leaves something to learn. TRL's `SFTTrainer` trains it, in full precision, on requests and responses. The same pairs,
-seed and number of threads give the same weights on the same kind of machine.
+leaves something to learn. It is trained in full precision, on requests and responses. The same pairs, seed and number
+of threads give the same weights on the same kind of machine.
 
 The folder appears when all is done: a run that was killed leaves none that looks like a model.
 """
@@ -127,24 +127,21 @@ def _train(
     seed: int,
     on_step: OnStep | None,
 ) -> None:
-    """Let TRL train `model` in place; it leaves nothing in `scratch`."""
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+    """Train `model` in place, on requests and responses alike; nothing is left in `scratch`.
 
-    sizes = map(len, tokenizer([text for _, text in pairs])["input_ids"])
-    rows: list[dict[str, Any]] = [
-        {"prompt": prompt(query), "completion": response(text)}
-        for (query, text), size in zip(pairs, sizes, strict=True)
-        if size <= schedule.longest
-    ]
-    config = SFTConfig(
+    By the trainer that TRL's are built on: theirs also measures entropy and accuracy at every step, which for a model
+    of this size takes longer than to learn.
+    """
+    from datasets import Dataset
+    from transformers import DataCollatorForSeq2Seq, PrinterCallback, Trainer, TrainingArguments
+
+    config = TrainingArguments(
         output_dir=str(scratch),
         seed=seed,
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.batch,
         warmup_steps=schedule.warmup,  # a share, being below one
         lr_scheduler_type="cosine",
-        completion_only_loss=False,
         train_sampling_strategy="group_by_length",
         bf16=False,  # sixty times slower on a CPU without it
         gradient_checkpointing=False,
@@ -154,15 +151,29 @@ def _train(
         report_to="none",
         disable_tqdm=True,
     )
-    trainer = SFTTrainer(
+    trainer = Trainer(
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(_rows(tokenizer, pairs, schedule.longest)),
+        data_collator=DataCollatorForSeq2Seq(tokenizer),
         optimizers=(muon(model, schedule.learning_rate, schedule.embedding_rate), None),
         callbacks=[_told(on_step)] if on_step else None,
     )
+    trainer.remove_callback(PrinterCallback)  # what is said, the command says
     trainer.train()
+
+
+def _rows(
+    tokenizer: "PreTrainedTokenizerFast", pairs: Sequence[tuple[str, str]], longest: int
+) -> list[dict[str, list[int]]]:
+    """Conversations as tokens, and what is to be learned of them: all."""
+    sizes = map(len, tokenizer([text for _, text in pairs])["input_ids"])
+    texts = [
+        tokenizer.apply_chat_template([*prompt(query), *response(text)], tokenize=False)
+        for (query, text), size in zip(pairs, sizes, strict=True)
+        if size <= longest
+    ]
+    return [{"input_ids": ids, "labels": ids} for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
 
 def _told(on_step: OnStep) -> Any:

@@ -176,10 +176,12 @@ def split_by_query(rows: Sequence[Row], share: float, seed: int) -> tuple[list[R
 
 
 def swapped_pairs(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
-    """For each row `share` pairs whose rejected text is a chosen one of another query, of about the same length.
+    """For each row `share` pairs that only the request tells apart, of two kinds in turn.
 
-    Nothing but the request tells the two apart: both were chosen, and lengths differ by at most `CLOSE` characters. A
-    row for which no such text is found gives none.
+    Either the rejected text is a chosen one of another query, of about the same length (within `CLOSE` characters); or
+    it is the chosen text itself, under another query: `under` is the prompt that it is rejected for. The first kind
+    alone never compares across prompts, so that how a model scores a prompt as such stays arbitrary. A row for which no
+    other query is found gives none.
     """
     coin = random.Random(seed)  # noqa: S311 - which texts meet is no secret
     by_length: dict[int, list[Row]] = {}
@@ -191,6 +193,11 @@ def swapped_pairs(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
         others = by_length[len(text(row, "chosen")) // CLOSE]
         for _ in range(whole + (coin.random() < rest)):
             other = coin.choice(others)
-            if asks(other) != asks(row) and text(other, "chosen") != text(row, "chosen"):
-                made.append({"prompt": row["prompt"], "chosen": row["chosen"], "rejected": other["chosen"]})
+            if asks(other) == asks(row) or text(other, "chosen") == text(row, "chosen"):
+                continue
+            own = {"prompt": row["prompt"], "chosen": row["chosen"]}
+            if len(made) % 2:
+                made.append({**own, "rejected": row["chosen"], "under": other["prompt"]})
+            else:
+                made.append({**own, "rejected": other["chosen"]})
     return made

@@ -55,7 +55,7 @@ def train(job: Job, pairs: PairData) -> Result:
         center_rewards_coefficient=settings.center,
     )
     adapter = lora(settings, scalar_head=True)
-    rows = dataset(pairs.learn)
+    rows = dataset([_conversations(row) for row in pairs.learn])
     with loading(job.model):
         trainer = RewardTrainer(model=job.model, args=config, train_dataset=rows, peft_config=adapter)
     result = run(trainer, job, len(pairs.learn))
@@ -67,6 +67,14 @@ def train(job: Job, pairs: PairData) -> Result:
     if job.merge and adapter is not None:
         merge(made, scalar_head=True)
     return replace(result, measured=measure(Scorer(made), pairs.measure, job.seed))
+
+
+def _conversations(row: Row) -> Row:
+    """The pair with the prompts in its texts, since a swapped one may have two."""
+    return {
+        "chosen": [*row["prompt"], *row["chosen"]],
+        "rejected": [*row.get("under", row["prompt"]), *row["rejected"]],
+    }
 
 
 def measure(scorer: Scorer, rows: Sequence[Row], seed: int) -> dict[str, Any]:

@@ -62,9 +62,7 @@ class RewardModelSettings(TrainSettings):
     batch: int = Field(128, ge=1, description="pairs")
     max_tokens: int = Field(768, ge=8)
     held_out: float = Field(0.1, ge=0, le=0.5, description="share of the queries that only measure")
-    swapped: float = Field(
-        0.0, ge=0, description="for each pair so many more, whose rejected text answers another query"
-    )
+    swapped: float = Field(0.0, ge=0, description="for each pair so many more that only the request tells apart")
     max_gap: int | None = Field(None, ge=0, description="keep only pairs whose lengths differ by so many characters")
     center: float | None = Field(None, ge=0, description="weight of the term that keeps scores around zero")
 

@@ -198,8 +198,13 @@ def test_swapped_pairs_differ_in_nothing_but_the_request():
     assert 100 < len(made) <= 200
     for row in made:
         assert chosen[data.text(row, "chosen")] == data.asks(row)
-        assert chosen[data.text(row, "rejected")] != data.asks(row)
         assert abs(data.gap(row)) <= data.CLOSE
+    texts, prompts = [row for row in made if "under" not in row], [row for row in made if "under" in row]
+    assert abs(len(texts) - len(prompts)) <= 1
+    assert all(chosen[data.text(row, "rejected")] != data.asks(row) for row in texts)
+    for row in prompts:
+        assert row["rejected"] == row["chosen"]
+        assert data.asks({"prompt": row["under"]}) != data.asks(row)
     assert data.swapped_pairs(rows, 1.5, seed=0) == made
     assert data.swapped_pairs(rows[:1], 5, seed=0) == []
 

@@ -145,8 +145,8 @@ _EMBEDDED: dict[Stage, dict[str, Any]] = {
     "sft": {"mode": "full", "learning_rate": 1e-3, "batch": 16, "micro_batch": 32, "max_tokens": 128},
     "rm": {"mode": "full", "learning_rate": 3e-4, "batch": 32, "micro_batch": 32, "max_tokens": 128},
     "grpo": {
-        "mode": "full", "learning_rate": 1e-4, "prompts": 8, "group": 8, "micro_batch": 64, "prompt_tokens": 64,
-        "completion_tokens": 64, "kl": 0.02,
+        "mode": "full", "learning_rate": 2e-4, "prompts": 8, "group": 8, "micro_batch": 64, "prompt_tokens": 64,
+        "completion_tokens": 64, "kl": 0.1,
     },
 }  # fmt: skip
 

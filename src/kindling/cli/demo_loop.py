@@ -19,7 +19,7 @@ from kindling.cli.steps import Step, check, run_step
 from kindling.prompts.taskpack import load_pack
 from kindling.tables import read_rows
 
-QUERIES = 600
+QUERIES = 1200
 STEPS = 40
 SAMPLED = 200  # queries that the policy writes to for its own pairs
 LEARNED = "lexical:learned.npz"

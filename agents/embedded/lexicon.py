@@ -192,11 +192,13 @@ class Scanner:
         ends: dict[str, int] = {}
         for start, first in enumerate(folded):
             for length in self._lengths.get(first, ()):
-                phrase = folded[start : start + length]
-                tags = self._tags.get(phrase)
-                if tags is None or (phrase[0].isascii() and not _is_word(folded, start, start + length)):
-                    continue
                 end = start + length
+                if end > len(folded):
+                    continue
+                phrase = folded[start:end]
+                tags = self._tags.get(phrase)
+                if tags is None or (phrase[0].isascii() and not _is_word(folded, start, end)):
+                    continue
                 if end <= ends.get(HARMLESS, 0):
                     continue
                 for group, owner in tags:

@@ -240,6 +240,15 @@ def test_the_scanner_prefers_the_longest_and_hides_what_harmless_phrases_hold():
     assert "taboo" not in found
 
 
+@pytest.mark.parametrize("text", ["祝你生日", "a birthday", "生"])
+def test_a_phrase_at_the_very_end_is_found_once(text):
+    """Longer phrases with the same first letter reach past the end there."""
+    phrases = ["生", "生日", "生日快", "生日快乐", "birthday", "birthday card", "birthday cards"]
+    (hit,) = Scanner([(phrase, "cue", "") for phrase in phrases]).scan(text)["cue"]
+    assert text.endswith(hit.phrase)
+    assert hit.start + len(hit.phrase) == len(text)
+
+
 @pytest.mark.parametrize(
     ("query", "topic", "audience", "register"),
     [

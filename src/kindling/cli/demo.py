@@ -16,7 +16,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="The folder to make.", show_default="runs/demo-DATE-TIME")] = None,
     task: Annotated[str, typer.Option(help="The task pack whose sample queries are curated.")] = "greetings",
     train: Annotated[
-        bool, typer.Option("--train", help="Go on: train a small policy, with pip install 'kindling[train]'.")
+        bool, typer.Option("--train", help="Go on: train a small policy, with pip install 'kindling\\[train]'.")
     ] = False,
     seed: options.Seed = 7,
 ) -> None:

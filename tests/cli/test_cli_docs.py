@@ -168,7 +168,7 @@ def write_queries(file, task="greetings", count=80):
 
 def write_input(name, folder, run, kindling):
     """Make what a page takes for granted."""
-    file, golden = folder / name, list(read_rows(load_pack("greetings").file("golden.jsonl"), ("query",)))[:160]
+    file, golden = folder / name, list(read_rows(load_pack("greetings").file("golden.jsonl"), ("query",)))[:100]
     match name:
         case "my-queries.txt" | "queries.txt":
             write_queries(file, count=30)

@@ -237,6 +237,16 @@ def test_a_certificate_corrects_the_rates_of_its_judge_and_of_no_other(kindling,
     data["judge"]["template"] = "0" * 16
     write_json(files / "old.json", data)
     refused(kindling(*evaluate("texts.jsonl", out="other"), "--certificate", "old.json"), "old.json", "template")
+    twice = (*evaluate("texts.jsonl", out="other"), "--certificate", "cert.json", "--certificate", "cert.json")
+    refused(kindling(*twice), "cert.json: speaks for embedded, as cert.json does")
+    # errors on texts that the judge learned from are those of no other text
+    data = orjson.loads((files / "cert.json").read_bytes())
+    data["data"]["seen"] = 7
+    write_json(files / "seen.json", data)
+    assert kindling(*evaluate("texts.jsonl", out="seen"), "--certificate", "seen.json").status == 0
+    found = load_scorecard(files / "seen/scorecard.json")
+    assert found.card("texts").excellence[0].corrected.value is None
+    assert any("learned from 7 of the texts in its certificate" in one.sentence for one in found.conclusions)
 
 
 @pytest.mark.parametrize("judge", ["embedded", "debate"])

@@ -43,22 +43,19 @@ def bench(
                     f"--judge {tie.judge}: {model.name} learned from its verdicts, so it is no judge of it; "
                     "evaluate by another, or add --allow-reward-judge"
                 )
+    spoken_for = _spoken_for(plans, certificates)
     known = asyncio.run(_templates(plans))
-    found = {plan.judge: _accuracy(plan, template, certificates) for plan, template in zip(plans, known, strict=True)}
-    for file in certificates:
-        if not any(accuracy and accuracy.file == str(file) for accuracy in found.values()):
-            name = load_certificate(file).judge.name
-            raise ConfigError(f"{file}: speaks for {name}, which is none of the judges ({', '.join(found)})")
+    found = [_accuracy(plan, template, spoken_for.get(plan.judge)) for plan, template in zip(plans, known, strict=True)]
     judges = tuple(
         Evaluator(
             name=plan.judge,
             template=template,
             model=plan.models,
-            accuracy=found[plan.judge],
-            uncorrected="" if found[plan.judge] else NO_CERTIFICATE,
+            accuracy=accuracy,
+            uncorrected=uncorrected,
             independent_of=tuple(one.name for one in tied if plan.judge not in {tie.judge for tie in one.ties}),
         )
-        for plan, template in zip(plans, known, strict=True)
+        for plan, template, (accuracy, uncorrected) in zip(plans, known, found, strict=True)
     )
     return Bench(tuple(plans), judges, tied)
 
@@ -84,18 +81,35 @@ async def _templates(plans: Sequence[casting.CastPlan]) -> list[str]:
     return found
 
 
-def _accuracy(plan: casting.CastPlan, template: str, certificates: Sequence[Path]) -> Accuracy | None:
-    """What the certificates say of a judge. Raises `ConfigError` if one is of this name but of another prompt."""
-    for file in certificates:
+def _spoken_for(plans: Sequence[casting.CastPlan], files: Sequence[Path]) -> dict[str, tuple[Path, Certificate]]:
+    """The certificate of each judge that has one. Raises `ConfigError` for one of nobody here, and for a second one."""
+    names, found = [plan.judge for plan in plans], dict[str, tuple[Path, Certificate]]()
+    for file in files:
         certificate = load_certificate(file)
-        if certificate.judge.name != plan.judge:
-            continue
-        # one that failed still says how often the judge errs
-        reasons = fits(replace(certificate, passed=True), plan.judge, template, plan.models, plan.grading)
-        if reasons:
-            raise ConfigError(f"{file}: {'; '.join(reasons)}; certify the judge as it is now")
-        return _errors(file, certificate)
-    return None
+        name = certificate.judge.name
+        if name not in names:
+            raise ConfigError(f"{file}: speaks for {name}, which is none of the judges ({', '.join(names)})")
+        if name in found:
+            raise ConfigError(f"{file}: speaks for {name}, as {found[name][0]} does; give one of them")
+        found[name] = file, certificate
+    return found
+
+
+def _accuracy(
+    plan: casting.CastPlan, template: str, spoken: tuple[Path, Certificate] | None
+) -> tuple[Accuracy | None, str]:
+    """What its certificate says of a judge, or why that is nothing. Raises `ConfigError` for one of another prompt."""
+    if spoken is None:
+        return None, NO_CERTIFICATE
+    file, certificate = spoken
+    # one that failed still says how often the judge errs
+    reasons = fits(replace(certificate, passed=True), plan.judge, template, plan.models, plan.grading)
+    if reasons:
+        raise ConfigError(f"{file}: {'; '.join(reasons)}; certify the judge as it is now")
+    # but not on texts that it knew: there it errs less than on any other
+    if certificate.data.seen:
+        return None, f"it learned from {certificate.data.seen:,} of the texts in its certificate ({file})"
+    return _errors(file, certificate), ""
 
 
 def _errors(file: Path, certificate: Certificate) -> Accuracy:

@@ -68,7 +68,8 @@ def measure(
     comparisons: list[Comparison] = []
     strong: list[Strength] = []
     reach: list[Power] = []
-    size = min([diversity.MOST, *(_whole(sheet) for sheet in sheets)])
+    # over as many texts of every model that has any
+    size = min([diversity.MOST, *(whole for sheet in sheets if (whole := _whole(sheet)))])
     for group, places in groups(rows).items():
         there = [rows[place] for place in places]
         parts = [_part(sheet, places) for sheet in sheets]
@@ -81,8 +82,9 @@ def measure(
                 won = _outcomes(parts, judge, tools.band)
                 strong += _strengths(group, there, parts, judge.name, won, tools.seed)
                 if spreads:
-                    queries = len({row.query for row in there})
-                    detects, needed = power.detectable(spreads, queries), power.needed(spreads)
+                    queries = min(one.queries for one in found)  # that both models of a pair have a score on
+                    each = max(one.pairs / one.queries for one in found)
+                    detects, needed = power.detectable(spreads, queries, each), power.needed(spreads, each)
                     reach.append(Power(judge.name, group, queries, len(spreads), detects, needed))
         if duels is not None and len(parts) > 1:
             fought, won = _fought(group, places, there, parts, duels)
@@ -132,7 +134,7 @@ def _card(
         length=wording.length(queries, said, tools.long, tools.seed),
         requests=wording.requests(queries, said, tools.make),
         taboo=wording.taboo(queries, said, tools.find_taboo) if tools.find_taboo and said else None,
-        diversity=diversity.diversity(queries, said, size, tools.unit, tools.seed) if everything and size else None,
+        diversity=diversity.diversity(queries, said, size, tools.unit, tools.seed) if everything else None,
         novelty=novelty(queries, said, tools.training, tools.seed) if everything and tools.training else None,
     )
 

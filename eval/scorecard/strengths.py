@@ -3,7 +3,8 @@
 The probability that model i wins against j is σ(s_i - s_j); a tie is half a win of either. Strengths are fitted by the
 minorise-maximise steps of D. R. Hunter (Ann. Stat. 2004), all resamples at once, with one tie more between every two
 models, so that a model that never lost has a finite one; they are centred. The interval is a bootstrap over queries,
-drawn for all models together.
+drawn for all models together; where every query says the same it has no width, which is no certainty. Models without
+a text to compare have no strength.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +28,12 @@ def strengths(
     names, of = np.unique(np.asarray(clusters), return_inverse=True)
     weights = resample(names.tolist(), seed, ROUNDS)  # (1 + rounds, queries)
     won = np.full((len(weights), models, models), 0.5)  # of i over j, the tie that is added included
+    compared = {model for pair, rows in outcomes.items() if not np.isnan(rows).all() for model in pair}
     for (i, j), rows in outcomes.items():
         won[:, i, j] += weights @ np.bincount(of, np.nan_to_num(rows), len(names))
         won[:, j, i] += weights @ np.bincount(of, np.nan_to_num(1 - rows), len(names))
     won[:, np.arange(models), np.arange(models)] = 0
-    return [resampled(one) for one in _fit(won).T]
+    return [resampled(one) if model in compared else Estimate() for model, one in enumerate(_fit(won).T)]
 
 
 def _fit(won: Floats) -> Floats:

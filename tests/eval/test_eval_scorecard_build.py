@@ -163,6 +163,15 @@ def test_a_comparer_gives_preferences_and_no_rates():
     assert [one.judge for one in found.power] == ["free"]
 
 
+def test_power_counts_the_queries_that_have_scores_and_one_mute_model_takes_no_diversity():
+    half = np.r_[np.ones(50), np.full(50, np.nan)]
+    mute = sheet("c", np.full(100, np.nan), [Written("", "empty", "empty")] * 100)
+    sheets = [sheet("a", np.ones(100)), sheet("b", half), mute]
+    found = measure(rows(100), sheets, models("a", "b", "c"), [FREE], TOOLS)
+    assert [one.queries for one in found.power] == [50]
+    assert [card.diversity and card.diversity.texts for card in found.cards] == [100, 100, None]
+
+
 def test_copies_of_the_training_files_and_a_run_that_was_stopped_are_warnings():
     tools = replace(TOOLS, training=Training.of([f"a{place}文" for place in range(50)]))
     stopped = [replace(models("a")[0], note="stopped: too long")]

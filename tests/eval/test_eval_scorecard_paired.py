@@ -124,6 +124,33 @@ def test_more_pairs_of_models_can_tell_less():
     assert power.needed([0.5])["5"] == pytest.approx((2.8016 * 0.5 / 0.05) ** 2, abs=1)
 
 
+@pytest.mark.parametrize(("pairs", "count"), [(1, 20), (1, 200), (15, 60)])
+def test_no_power_is_claimed_that_the_exact_test_cannot_have(pairs, count):
+    """Models that never differed: even if one only ever gains, so many queries must speak for it."""
+    spread = compare(np.ones(count), np.ones(count), queries(count)).spread
+    said, level = power.detectable([spread] * pairs, count), power.ALPHA / pairs
+    least = power.fewest(pairs)
+    assert two_sided(np.ones(least)) < level <= two_sided(np.ones(least - 1))
+    rng = np.random.default_rng(8)
+    gained = rng.random((2000, count)) < said
+    found = [two_sided(one) < level for one in gained]
+    assert np.mean(found) >= power.POWER - 0.03
+    assert power.detectable([spread] * pairs, least - 1) == 1.0
+
+
+def test_as_many_queries_as_are_needed_detect_that_much():
+    for spread in (0.05, 0.5):
+        for points, count in power.needed([spread] * 3).items():
+            assert power.detectable([spread] * 3, count) <= int(points) / 100 + 1e-9
+            assert power.detectable([spread] * 3, count - 1) > int(points) / 100
+
+
+def test_who_was_compared_with_nobody_has_no_strength():
+    found = strong([np.ones(20), np.zeros(20), np.full(20, np.nan)], queries(20))
+    assert found[0].value > found[1].value
+    assert found[2].value is None
+
+
 def test_holm_by_hand():
     """Sorted .01 .02 .04: times 3, 2, 1, and never less than the one before."""
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])

@@ -29,6 +29,7 @@ from tests.cli.pages import PAGES, ROOT, SHOWN, code, commands, simple_commands
 ALL = [shown for page in PAGES for shown in commands(page) if shown.words[0] != "cd"]
 OURS = get_command(app)
 LEAST = 9  # characters that make a piece of a message its own
+OTHERS = {"--shapes", "--minutes", "--figure", "--ckpt"}  # options of the benchmarks, and of OpenRLHF
 # run as shown, but for less
 SMALLER = {"certify": ("--attack-cases", "1"), "refine": ("--rounds", "1", "--set", "certify.attack_cases=1")}
 # page: what it takes to be there before its first command
@@ -54,6 +55,12 @@ def find(words):
         assert rest[0] in command.commands, f"no command {rest[0]!r}"
         command = command.commands[rest.pop(0)]
     return command, rest
+
+
+def every(command):
+    for inner in getattr(command, "commands", {}).values():
+        yield from every(inner)
+    yield command
 
 
 def option_names(command):
@@ -120,6 +127,20 @@ def test_every_command_has_its_place_in_the_tables_and_in_both_languages():
     assert pages[0] == pages[1]
     one, other = (commands(ROOT / name) for name in ("README.md", "README.zh.md"))
     assert [shown.words for shown in one] == [shown.words for shown in other]
+
+
+def test_every_option_that_the_text_names_is_one_of_ours():
+    known = set().union(*map(option_names, every(OURS)))
+    spans = [(page.name, one) for page in PAGES for one in re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))]
+    unknown = [
+        f"{page}: {span}"
+        for page, span in spans
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", span)
+        if option not in known | OTHERS
+    ]
+    named = [(page, span.split()[1].strip(",")) for page, span in spans if span.startswith("kindling ")]
+    unknown += [f"{page}: kindling {name}" for page, name in named if name not in {*OURS.commands, "--help"}]
+    assert unknown == []
 
 
 def messages():

@@ -95,6 +95,19 @@ def test_another_model_is_trained_where_it_lies(kindling, tmp_path):
     assert "ORG/NAME" in plan(kindling, "--model", "ORG/NAME")[1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--compare",), ("--limit", "3"), ("--tie", "0.1"), ("--temperature", "1"), ("--train", "x"), ("--retry",)],
+)
+def test_options_that_would_do_nothing_are_refused(kindling, words):
+    refused(kindling(*ARM_COMMAND, *words), f"{words[0]} means nothing with --arms")
+
+
+def test_options_of_the_arms_are_refused_without_them(kindling):
+    for words in (("--model", "embedded"), ("--draw", "600"), ("--steps", "40"), ("--prompts", "x")):
+        refused(kindling("eval", "embedded", "--out", "run", *words), f"{words[0]} means nothing without --arms")
+
+
 def test_what_cannot_be_is_refused_in_one_line(kindling, tmp_path):
     refused(kindling(*ARM_COMMAND, "embedded"), "--arms trains its own models")
     refused(kindling("eval", "--arms"), "--out RUN is missing")

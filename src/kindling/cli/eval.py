@@ -3,6 +3,7 @@
 With `--arms` the models are those of the paper's experiment, which are trained first.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,15 @@ import typer
 
 from kindling.cli import options
 
+ARMS_ONLY = ("model", "prompts", "draw", "steps")
+NEVER_WITH_ARMS = (
+    "compare", "certificate", "taught_by", "allow_reward_judge", "train", "group", "limit", "long", "tie",
+    "temperature", "top_p", "max_new_tokens", "batch", "threads", "retry",
+)  # fmt: skip
+
 
 def evaluate(
+    context: typer.Context,
     models: Annotated[
         list[str] | None,
         typer.Argument(
@@ -114,6 +122,7 @@ def evaluate(
     given = options.overrides(
         set_, budget__max_calls=max_calls, budget__max_cost=max_cost, budget__max_minutes=max_minutes
     )
+    _refuse(context, NEVER_WITH_ARMS if arms else ARMS_ONLY, "with --arms" if arms else "without --arms")
     if out is None:
         raise InputError("--out RUN is missing")
     if arms:
@@ -151,3 +160,13 @@ def evaluate(
         retry=retry,
     )
     raise typer.Exit(carry_out(evaluation, dry_run=dry_run, as_json=json))
+
+
+def _refuse(context: typer.Context, names: Sequence[str], where: str) -> None:
+    """Refuse options that would do nothing. Raises `ConfigError` for the first that was given."""
+    from kindling.errors import ConfigError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise ConfigError(f"--{name.replace('_', '-')} means nothing {where}; leave it out")

@@ -95,7 +95,7 @@ def test_a_command_that_does_not_exist_would_be_found():
         find(("curat", "q.txt"))
 
 
-def test_every_setting_and_option_that_the_text_names_exists():
+def test_every_setting_that_the_text_names_exists():
     train = (SftSettings, RewardModelSettings, GrpoSettings)
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
     known = {f"{name}.{field}" for name, section in sections.items() for field in getattr(section, "model_fields", ())}

@@ -127,7 +127,14 @@ def _inside(folder: Path) -> Iterator[Chapter]:
     for entry in sorted(folder.iterdir()):
         if (entry / "run.json").is_file():
             yield _told(entry, _run)
-        elif entry.suffix == ".json" and entry.is_file():
-            data = _json(entry)
-            if isinstance(data, dict) and any(fields <= data.keys() for fields, _ in FILES):
-                yield _told(entry, _file)
+        elif entry.suffix == ".json" and entry.is_file() and _may_be_told(entry):
+            yield _told(entry, _file)
+
+
+def _may_be_told(path: Path) -> bool:
+    """Whether a JSON file is of a kind that is reported, or so torn that nobody knows."""
+    try:
+        data = _json(path)
+    except InputError:
+        return True
+    return isinstance(data, dict) and any(fields <= data.keys() for fields, _ in FILES)

@@ -205,12 +205,13 @@ def test_several_runs_in_one_folder_come_in_the_order_they_were_started(tmp_path
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "run.json").write_text("{")
     (tmp_path / "data.json").write_text('{"some": "other"}')
+    (tmp_path / "half.json").write_text('{"judge": ')
     (tmp_path / "queries.txt").write_text("q\n")
     chapters = chapters_of(tmp_path)
     assert [one.title for one in chapters if one.made] == ["z", "a", "m"]
-    assert [one.lead for one in chapters if one.status.words == "not reported"] == [
-        f"{tmp_path}/torn/run.json: not a run record, or half of one; choose another folder"
-    ]
+    half, torn = (one.lead for one in chapters if one.status.words == "not reported")
+    assert half.startswith(f"{tmp_path}/half.json: not JSON, or half of it: ")
+    assert torn == f"{tmp_path}/torn/run.json: not a run record, or half of one; choose another folder"
     ids = re.findall(r' id="([^"]+)"', report(tmp_path))
     assert len(ids) == len(set(ids))
 

@@ -172,7 +172,8 @@ def test_a_text_is_finished_only_if_the_model_ended_it(sampler):
 
 
 def test_the_pieces_of_a_streamed_text_are_the_text(sampler):
-    sampling = Sampling(max_new_tokens=30)
+    tries = (Sampling(max_new_tokens=30, seed=seed) for seed in range(50))
+    sampling = next(one for one in tries if next(iter(sampler.draw(QUERIES[:1], 1, one))).tokens > 6)
     pieces = []
     sample = sampler.stream(QUERIES[0], pieces.append, sampling)
     assert len(pieces) > 3

@@ -287,6 +287,9 @@ def test_what_no_record_says_can_be_told(kindling, files):
     refused(kindling(*command, "--taught-by", "b=embedded"), "b learned")
     refused(kindling(*command, "--taught-by", "c=embedded"), "--taught-by c=embedded", "texts, b")
     refused(kindling(*command, "--taught-by", "embedded"), "NAME=JUDGE")
+    refused(kindling(*command, "--taught-by", "b=embeded"), "unknown judge 'embeded'")
+    # the embedded judge plays in a debate, so what a debate taught, it taught
+    refused(kindling(*command, "--taught-by", "b=debate"), "--judge embedded: b learned")
 
 
 def test_who_writes_is_no_independent_judge_of_it(kindling, files):

@@ -72,8 +72,18 @@ def entrants(models: Sequence[str], config: Config, seed: int, told: Sequence[st
             raise ConfigError(f"--taught-by {one}: write NAME=JUDGE, with one of the models {', '.join(names)}")
         place = names.index(name)
         card = found[place].contestant
-        found[place] = replace(found[place], contestant=replace(card, ties=(*card.ties, Tie(placed(judge), TAUGHT))))
+        ties = (*card.ties, *_taught(judge, config, seed))
+        found[place] = replace(found[place], contestant=replace(card, ties=ties))
     return tuple(found)
+
+
+def _taught(judge: str, config: Config, seed: int) -> Iterator[Tie]:
+    """The ties to a judge that taught a model: by its name, and by whoever plays in it. MODEL @ ENDPOINT plays itself.
+
+    Raises `ConfigError` for an unknown judge.
+    """
+    players = () if " @ " in judge else casting.plan_cast(config, judge, seed=seed).players.values()
+    yield from (Tie(placed(name), TAUGHT) for name in dict.fromkeys((judge, *players)))
 
 
 def _entrant(given: str, config: Config, seed: int) -> Entrant:

@@ -188,7 +188,7 @@ def swapped_pairs(rows: Sequence[Row], share: float, seed: int) -> list[Row]:
     for row in rows:
         by_length.setdefault(len(text(row, "chosen")) // CLOSE, []).append(row)
     whole, rest = int(share), share % 1
-    made = []
+    made: list[Row] = []
     for row in rows:
         others = by_length[len(text(row, "chosen")) // CLOSE]
         for _ in range(whole + (coin.random() < rest)):

@@ -73,7 +73,7 @@ def _conversations(row: Row) -> Row:
     """The pair with the prompts in its texts, since a swapped one may have two."""
     return {
         "chosen": [*row["prompt"], *row["chosen"]],
-        "rejected": [*row.get("under", row["prompt"]), *row["rejected"]],
+        "rejected": [*(row.get("under") or row["prompt"]), *row["rejected"]],
     }
 
 

@@ -42,16 +42,27 @@ def _compared(one: Comparison) -> Conclusion:
     where = f"these {one.queries:,} {'' if one.group == ALL else f'{one.group} '}queries"
     by = one.judge if one.independent else f"{one.judge}, which is not independent of them"
     by_rates = one.difference.value is not None
-    found = f"difference {points(one.difference)} points" if by_rates else f"win rate {_share(one.win_rate)}"
+    gained = (one.difference.value or 0) > 0 if by_rates else (one.win_rate.value or 0) > TIED
+    turned = one.apart and not gained  # the better model is named first, and the numbers are its own
+    difference, wins = (
+        (_mirrored(one.difference, 0), _mirrored(one.win_rate, 1)) if turned else (one.difference, one.win_rate)
+    )
+    found = f"difference {points(difference)} points" if by_rates else f"win rate {_share(wins)}"
     measured = f"{found}, p {_p(one.p_holm)}"
     if not one.apart:
         words = f"{one.one} and {one.other} are not distinguishable on {where} by {by} ({measured})"
         return Conclusion("not distinguishable", words, one.judge, one.group)
-    gained = (one.difference.value or 0) > 0 if by_rates else (one.win_rate.value or 0) > TIED
     better, worse = (one.one, one.other) if gained else (one.other, one.one)
     said = "is called good more often than" if by_rates else "is preferred to"
     words = f"{better} {said} {worse} on {where} by {by} ({measured})"
     return Conclusion("better", words, one.judge, one.group)
+
+
+def _mirrored(estimate: Estimate, total: float) -> Estimate:
+    """The same from the other side: `total` less the value."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    return Estimate(total - estimate.value, total - estimate.high, total - estimate.low)
 
 
 def _about_judge(judge: Evaluator, cards: Sequence[Card]) -> Iterator[Conclusion]:

@@ -69,6 +69,7 @@ def test_a_clear_difference_is_said_with_who_is_better():
     )
     (said,) = sentences(found, "better")
     assert said.startswith("b is called good more often than a on these 200 queries by free")
+    assert "difference +30.0 [" in said
     assert "p < 0.001" in said
 
 

@@ -83,7 +83,7 @@ def test_a_single_query_is_printed_and_is_the_same_text_as_in_a_file(kindling, m
         (("MODEL", "q.txt", "--out", "there.jsonl"), "exists already"),
         (("MODEL", "none.txt", "--out", "b.jsonl"), "no such file"),
         (("empty", "q.txt", "--out", "b.jsonl"), "empty: no tokenizer"),
-        (("torn", "--query", "写风"), "torn: cannot be loaded"),
+        (("torn", "--query", "写风"), "torn: no model to be had"),
         (("MODEL", "--query", " "), "--query is empty"),
     ],
 )

@@ -420,7 +420,7 @@ def test_a_comparer_that_prefers_a_text_wins_in_both_orders(kindling, files):
     assert (found.one, found.other) == ("texts", "long")
     assert (found.wins, found.ties, found.losses) == (0, 0, COUNT)
     assert found.p == pytest.approx(2 / 2**COUNT)
-    assert "long is preferred to texts on these 8 queries by llm, in pairs (win rate 0.0 % [" in done.out
+    assert "long is preferred to texts on these 8 queries by llm, in pairs (win rate 100.0 % [" in done.out
 
 
 def test_a_comparer_that_cannot_be_read_prefers_nobody(kindling, files):

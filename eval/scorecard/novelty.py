@@ -114,7 +114,8 @@ def _alive(places: Ints, window: Ints, codes: Ints, length: int) -> tuple[Ints, 
 
 def _longer(numbers: Ints, codes: Ints, following: Ints) -> Ints:
     """Number windows, whose numbers are small, with the letter that follows."""
-    return numbers * _LETTERS + codes[np.minimum(following, len(codes) - 1)]
+    longer: Ints = numbers * _LETTERS + codes[np.minimum(following, len(codes) - 1)]
+    return longer
 
 
 def _nearest(texts: Sequence[str], training: Training) -> tuple[Ints, Floats]:

@@ -53,7 +53,7 @@ def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
         )
         return
     console.table("Who writes", ("model", "player"), models)
-    console.table("Who judges", ("judge", "independent of"), judges)
+    console.table("Who judges", ("judge", "no known tie to"), judges)
     if calls:
         counted_rows = [(role, count, f"{cost[role]:.4f}") for role, count in calls.items()]
         console.table("Calls at most, without repairs and retries", ("role", "calls", "cost, about"), counted_rows)
@@ -166,7 +166,7 @@ def _comparisons(scorecard: Scorecard) -> None:
         )
         for one in scorecard.comparisons
     ]
-    columns = ("models", "judge", "difference, points", "p", "won/tied/lost")
+    columns = ("models", "judge", "difference, points", "p (Holm)", "won/tied/lost")
     console.table("Pairs of models on the same queries; *: not independent of them", columns, rows)
 
 

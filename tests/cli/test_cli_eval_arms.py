@@ -134,7 +134,7 @@ def steps(monkeypatch, tmp_path):
         Step("evaluate", ("eval", *models, "--queries", str(texts), "--judge", "embedded", "--out", "eval"), "eval"),
     ]
     monkeypatch.setattr(experiment, "commands", lambda _: made)
-    monkeypatch.setattr(experiment, "_check", lambda: None)
+    monkeypatch.setattr(experiment, "check", lambda: None)
     return made
 
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from kindling.cli import experiment
+from kindling.cli import steps as commands_run
 from kindling.cli.arms import ARMS
 from kindling.cli.steps import Step
 from kindling.tables import write_json, write_jsonl
@@ -207,7 +208,7 @@ def test_ctrl_c_is_the_commands_and_the_whole_goes_on(kindling, steps, tmp_path)
     before = signal.getsignal(signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "KINDLING", ())
-        status, _ = experiment._run(waiting, tmp_path / "run", as_json=False)
+        patch.setattr(commands_run, "KINDLING", ())
+        status, _ = commands_run.run_step(waiting, tmp_path / "run")
     assert status == 130
     assert signal.getsignal(signal.SIGINT) is before

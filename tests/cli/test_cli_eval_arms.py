@@ -177,16 +177,16 @@ def test_a_finished_step_is_not_run_again(kindling, steps, tmp_path):
 
 def test_status_1_is_a_result_only_where_something_came_of_it(tmp_path):
     run, file = Step("arm", (), "arm", may_fail=True), Step("certify", (), "c.json", may_fail=True)
-    assert not experiment._is_result(run, tmp_path)
-    assert not experiment._is_result(file, tmp_path)
+    assert not commands_run.is_result(run, tmp_path)
+    assert not commands_run.is_result(file, tmp_path)
     (tmp_path / "arm").mkdir()
     write_json(tmp_path / "arm/run.json", {"command": "train grpo", "settings": {}, "stopped": None})
-    assert not experiment._is_result(run, tmp_path)
+    assert not commands_run.is_result(run, tmp_path)
     write_json(tmp_path / "arm/run.json", {"command": "train grpo", "settings": {}, "stopped": "kl 0.7 > 0.5"})
     write_json(tmp_path / "c.json", {})
-    assert experiment._is_result(run, tmp_path)
-    assert experiment._is_result(file, tmp_path)
-    assert not experiment._is_result(Step("curate", (), "arm"), tmp_path)
+    assert commands_run.is_result(run, tmp_path)
+    assert commands_run.is_result(file, tmp_path)
+    assert not commands_run.is_result(Step("curate", (), "arm"), tmp_path)
 
 
 def test_an_arm_that_the_firewall_stopped_is_in_the_table_with_the_reason(kindling, steps, tmp_path):

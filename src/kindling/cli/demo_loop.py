@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kindling.cli import console
 from kindling.cli.report import write
-from kindling.cli.steps import Step, check, run_step
+from kindling.cli.steps import Step, check, is_result, run_step
 from kindling.prompts.taskpack import load_pack
 from kindling.tables import read_rows
 
@@ -37,7 +37,7 @@ def go_round(folder: Path, task: str, seed: int) -> int:
     for step in _steps(task, seed):
         status, seconds = run_step(step, folder)
         took.append((step.title, console.duration(seconds)))
-        if status and not (status == 1 and step.may_fail):
+        if status and not (status == 1 and is_result(step, folder)):
             console.note(f"{step.title} ended with status {status}; what was made lies in {folder}")
             return status
     console.table("Steps", ("step", "took"), took)

@@ -27,15 +27,15 @@ from kindling.cli import casting, console, scored
 from kindling.cli.appended import Appended
 from kindling.cli.arms import ARMS, Arm
 from kindling.cli.contestants import placed
-from kindling.cli.steps import Step, check, run_step
+from kindling.cli.steps import Step, check, is_result, run_step, stopped_by
 from kindling.config import FILE as CONFIG_FILE
 from kindling.config import Config, load_config
-from kindling.errors import ConfigError, InputError, RunFolderError
+from kindling.errors import ConfigError, InputError
 from kindling.eval.scorecard.card import ALL, FILE, Scorecard, load_scorecard
 from kindling.prompts.taskpack import load_pack
 from kindling.records import request_key
 from kindling.rl.training.settings import split
-from kindling.runs import RunFolder, open_run, read_record, versions
+from kindling.runs import RunFolder, open_run, versions
 from kindling.tables import read_rows, sha256, write_jsonl
 
 LEARNED = "lexical:learned.npz"
@@ -132,7 +132,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
                 if any(one.step == step.title for one in ended.records):
                     continue
                 status, seconds = run_step(step, run.path, as_json=as_json)
-                if status and not (status == 1 and _is_result(step, run.path)):
+                if status and not (status == 1 and is_result(step, run.path)):
                     return _stop(run, step, status)
                 ended.add(Done(step.title, " ".join(step.arguments), status, round(seconds, 1)))
             scorecard = load_scorecard(run.path / "eval" / FILE)
@@ -276,20 +276,6 @@ def _evaluation(request: Request, certified: Sequence[tuple[str, str]], same: tu
     )  # fmt: skip
 
 
-def _is_result(step: Step, folder: Path) -> bool:
-    """Whether status 1 of a step says what came of it, and not that nothing did."""
-    made = folder / step.makes
-    return step.may_fail and (made.is_file() or _stopped(made) is not None)
-
-
-def _stopped(run: Path) -> str | None:
-    """Why a run of kindling train ended before its time."""
-    try:
-        return read_record(run).get("stopped")
-    except RunFolderError:
-        return None
-
-
 def _stop(run: RunFolder, step: Step, status: int) -> int:
     """End the whole after a step that did not end well."""
     run.save(status="interrupted" if status == INTERRUPTED else "stopped", at=step.title)
@@ -309,7 +295,7 @@ def _describe(steps: Sequence[Step], *, as_json: bool) -> None:
 
 def _sum_up(request: Request, run: RunFolder, scorecard: Scorecard, steps: Sequence[Done], *, as_json: bool) -> None:
     """The table of arms, the conclusions, and what each step took."""
-    stopped = {arm.name: why for arm in ARMS if arm.reward and (why := _stopped(run.path / arm.folder))}
+    stopped = {arm.name: why for arm in ARMS if arm.reward and (why := stopped_by(run.path / arm.folder))}
     run.save(status="finished", steps=steps, stopped=stopped, seconds=sum(one.seconds for one in steps))
     run.event("finished")
     if as_json:

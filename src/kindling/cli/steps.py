@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kindling.cli import console
-from kindling.errors import ConfigError
+from kindling.errors import ConfigError, RunFolderError
+from kindling.runs import read_record
 
 KINDLING = ("-m", "kindling")
 THREADS = "2"
@@ -61,3 +62,17 @@ def run_step(step: Step, folder: Path, *, as_json: bool = False) -> tuple[int, f
     finally:
         signal.signal(signal.SIGINT, before)
     return status, time.monotonic() - started
+
+
+def is_result(step: Step, folder: Path) -> bool:
+    """Whether status 1 of a step says what came of it, and not that nothing did."""
+    made = folder / step.makes
+    return step.may_fail and (made.is_file() or stopped_by(made) is not None)
+
+
+def stopped_by(run: Path) -> str | None:
+    """Why a run of kindling train ended before its time."""
+    try:
+        return read_record(run).get("stopped")
+    except RunFolderError:
+        return None

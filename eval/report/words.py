@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kindling import runs
 from kindling.eval.intervals import Estimate
 
 # what a reader would not see, and what turns the direction of what follows. A joiner (U+200D) makes one sign of two.
@@ -54,12 +55,7 @@ def plural(noun: str) -> str:
 
 def duration(seconds: float | None) -> str:
     """`7.3 s`, `2 min 05 s`, `1 h 03 min`."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return "–" if seconds is None else runs.duration(seconds)
 
 
 def moment(iso: str) -> str:

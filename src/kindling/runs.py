@@ -194,3 +194,11 @@ def cpu_seconds() -> float:
     """User and system CPU time of this process so far."""
     times = os.times()
     return times.user + times.system
+
+
+def duration(seconds: float) -> str:
+    """`7.3 s`, `2 min 05 s`, `1 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from kindling.runs import duration as duration
+
 # rich measures by display width, so Chinese cells align
 # a line outside a table is never folded: it may hold a path that somebody copies
 out = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -85,11 +87,3 @@ def note(text: str) -> None:
 def answer(data: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-def duration(seconds: float) -> str:
-    """`7.3 s`, `2 min 05 s`, `1 h 03 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -34,7 +34,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="The run folder; must not be in use.", show_default=False)] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option(help="debate, llm, embedded, lexical:PATH; may be repeated.", show_default="debate"),
+        typer.Option(help="debate, llm, embedded, lexical:PATH, rm:PATH; may be repeated.", show_default="debate"),
     ] = None,
     compare: Annotated[
         bool,
@@ -115,7 +115,8 @@ def evaluate(
 
     kindling eval --arms --out runs/arms
     """
-    from kindling.cli.evaluation import Request, carry_out
+    from kindling.cli.evaluation import carry_out
+    from kindling.cli.preparation import Request
     from kindling.config import load_config
     from kindling.errors import InputError
 

@@ -13,7 +13,7 @@ from kindling.eval.scorecard.card import ALL, FILE, Card, Conclusion, Scorecard
 from kindling.eval.scorecard.conclusions import points
 
 if TYPE_CHECKING:
-    from kindling.cli.evaluation import Evaluation
+    from kindling.cli.preparation import Evaluation
 
 FEW = 3  # pairs of models that are told apart, or not, in a sentence each
 _STYLES = {"better": "bold green", "not distinguishable": "", "power": "dim", "warning": "yellow"}

@@ -28,8 +28,8 @@ Kind = Literal["better", "not distinguishable", "power", "warning"]
 class Tie:
     """A judge that a model has to do with, and `how`.
 
-    "reward" (of the model, or of one that it was trained from), "taught it" (in another way), "shadow" (it chose the
-    checkpoint), "the same model" (that writes).
+    "reward" (of the model, or of one that it was trained from), "chose its texts" (that it learned from), "taught its
+    reward model", "taught it" (somebody says), "shadow" (it chose the checkpoint), "the same model" (that writes).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT

@@ -66,7 +66,12 @@ def _mirrored(estimate: Estimate, total: float) -> Estimate:
 
 
 def _about_judge(judge: Evaluator, cards: Sequence[Card]) -> Iterator[Conclusion]:
-    tied = [card.model for card in cards if card.group == ALL and card.model not in judge.independent_of]
+    tied = [
+        f"{card.model} ({one.tie})"
+        for card in cards
+        for one in card.excellence
+        if card.group == ALL and one.judge == judge.name and not one.independent
+    ]
     if tied:
         yield _warning(judge.name, f"is tied to {', '.join(tied)}: of them it is no independent evidence")
     if judge.accuracy is None:

@@ -20,7 +20,7 @@ TITLES: dict[Stage, str] = {
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card says. `judged` are lines about who gave the reward.
+    """What the card says. `judged` are lines about who gave the reward, `ties` are (judge, how it had a part in it).
 
     `warning`, and in `stopped` what ended the training, stand above everything else.
     """
@@ -34,12 +34,14 @@ class CardFacts:
     steps: int
     measured: Mapping[str, Any] = field(default_factory=dict)
     judged: tuple[str, ...] = ()
+    ties: tuple[tuple[str, str], ...] = ()
     warning: str | None = None
     stopped: str | None = None
 
 
 def card(facts: CardFacts) -> str:
     """The card in Markdown, with the front matter that model hubs read."""
+    judges = facts.data.get("judged_by", ())
     lines = [
         "---",
         f"library_name: {'peft' if facts.adapter else 'transformers'}",
@@ -57,10 +59,14 @@ def card(facts: CardFacts) -> str:
         "",
         f"- `{facts.data['file']}`, sha256 `{facts.data['sha256']}`, {facts.data['rows']:,} rows used",
         *(f"- left out: {count:,} rows, {why}" for why, count in facts.data["left_out"].items()),
+        *(f"- judged by `{one['judge']}`, prompt `{one['template'] or 'none'}`" for one in judges),
         "",
     ]
     if facts.judged:
         lines += ["## Reward", "", *(f"- {line}" for line in facts.judged), ""]
+    if facts.ties:
+        lines += ["## Judges behind it", "", "None of these is an independent judge of this model.", ""]
+        lines += [*(f"- `{judge}`: {how}" for judge, how in facts.ties), ""]
     if facts.measured:
         lines += ["## Measured", "", "| what | value |", "|---|---|"]
         lines += [f"| {name} | {_cell(value)} |" for name, value in facts.measured.items()]

@@ -12,7 +12,7 @@ file is kept: shuffling is the trainer's, and seeded.
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,23 @@ CLOSE = 8  # characters by which texts of "equal length" may differ
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The rows of one file, what was left out of it and why, and what the model card says about it."""
+    """The rows of one file, what was left out of it and why, and what the model card says about it.
+
+    `judged_by` names who called the texts good or bad, each with the hash of its prompt, where the rows say so.
+    """
 
     rows: tuple[Row, ...]
     file: Path
     sha256: str
     left_out: dict[str, int]
+    judged_by: tuple[tuple[str, str], ...] = ()
 
     @property
     def card(self) -> dict[str, Any]:
         """For run.json and the model card."""
-        return {"file": self.file.name, "sha256": self.sha256, "rows": len(self.rows), "left_out": self.left_out}
+        judges = [{"judge": judge, "template": template} for judge, template in self.judged_by]
+        found = {"file": self.file.name, "sha256": self.sha256, "rows": len(self.rows), "left_out": self.left_out}
+        return found | ({"judged_by": judges} if judges else {})
 
     def where(self, keep: Callable[[Row], bool], why: str) -> "Data":
         """The same data without the rows that are not to be kept, which are counted under `why`."""
@@ -63,15 +69,26 @@ def read(stage: Stage, source: Path, column: str = "query") -> Data:
     make = {"sft": _sft, "rm": _pair, "grpo": _query}[stage]
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
+    judged_by: set[tuple[str, str]] = set()
     for number, row in enumerate(found, 1):
         made = make(row, column, f"{file}: row {number}")
         if isinstance(made, str):
             left_out[made] += 1
         else:
             rows.append(made)
+            judged_by.update(_judge(row))
     if not rows:
         raise InputError(f"{file}: none of its {len(found)} rows can be used ({', '.join(sorted(left_out))})")
-    return Data(tuple(rows), file, sha256(file), dict(left_out))
+    # of a query that is only asked nobody has judged the answer
+    judges = () if stage == "grpo" else tuple(sorted(judged_by))
+    return Data(tuple(rows), file, sha256(file), dict(left_out), judges)
+
+
+def _judge(row: Row) -> Iterator[tuple[str, str]]:
+    """Who judged the texts of a row of `kindling curate`, and the hash of its prompt."""
+    judge, template = row.get("judge"), row.get("template")
+    if isinstance(judge, str) and judge.strip() and judge.isprintable():
+        yield judge, template if isinstance(template, str) and template.isalnum() else ""
 
 
 def _sft(row: Row, column: str, where: str) -> Row | str:

@@ -51,13 +51,14 @@ def files(tmp_path):
 def policy(tmp_path):
     """Make the folder of a model, as far as it is looked at before it is loaded, and the record of its run."""
 
-    def make(name, *, newer=False, **settings):
+    def make(name, *, newer=False, ties=None, **settings):
         folder = tmp_path / name / "model"
         folder.mkdir(parents=True)
         write_json(folder / "config.json", {})
         write_json(folder / "tokenizer_config.json", {"chat_template": "{{ messages }}"})
         record = {"command": "train grpo", "settings": {"stage": "grpo", **settings}}
-        write_json(folder.parent / "run.json", record | ({"format": 99} if newer else {}))
+        known = {} if ties is None else {"ties": [{"judge": judge, "how": how} for judge, how in ties]}
+        write_json(folder.parent / "run.json", record | known | ({"format": 99} if newer else {}))
         return name
 
     return make
@@ -290,6 +291,28 @@ def test_what_no_record_says_can_be_told(kindling, files):
     refused(kindling(*command, "--taught-by", "b=embeded"), "unknown judge 'embeded'")
     # the embedded judge plays in a debate, so what a debate taught, it taught
     refused(kindling(*command, "--taught-by", "b=debate"), "--judge embedded: b learned")
+
+
+@pytest.mark.parametrize("judge", ["embedded", "debate"])
+def test_the_judge_that_chose_the_texts_of_an_sft_is_refused_by_whatever_name_it_plays(kindling, files, policy, judge):
+    policy("sft", ties=[("embedded", "chose its texts")])
+    command = evaluate("sft", "texts.jsonl", judge=judge)
+    refused(kindling(*command), f"--judge {judge}: sft learned from texts that it chose", "--allow-reward-judge")
+    allowed = (*command, "--allow-reward-judge", "--dry-run")
+    assert kindling(*allowed, "--json").answer["ties"] == {"sft": {judge: "chose its texts"}, "texts": {}}
+    assert "chose its texts" in kindling(*allowed).out
+
+
+def test_what_a_run_has_recorded_outlives_the_runs_before_it(kindling, files, policy):
+    policy("grpo", ties=[("embedded", "taught its reward model")], model="gone/model", reward_model="rm/model")
+    refused(kindling(*evaluate("grpo")), "grpo learned from a reward model that its verdicts taught")
+    # a run that says nothing of it has no tie that anybody knows
+    policy("other", ties=[])
+    assert kindling(*evaluate("other"), "--dry-run", "--json").answer["judges"] == {"embedded": ["other"]}
+    policy("torn", ties=[("embedded", "chose its texts")])
+    record = orjson.loads((files / "torn/run.json").read_bytes())
+    write_json(files / "torn/run.json", record | {"ties": [{"judge": "embedded"}]})
+    refused(kindling(*evaluate("torn")), "torn: run.json: ties")
 
 
 def test_who_writes_is_no_independent_judge_of_it(kindling, files):

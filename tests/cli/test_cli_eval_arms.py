@@ -54,10 +54,6 @@ def test_every_arm_is_evaluated_by_the_reward_and_by_a_judge_that_was_none(kindl
     ]
     assert option(evaluation, "--judge") == ["embedded", "lexical:learned.npz"]
     assert len(option(evaluation, "--certificate")) == 2
-    # the judge chose what SFT and the reward model learned from; what it rewarded stands in the runs' own records
-    assert option(evaluation, "--taught-by") == [
-        f"{arm.name}=embedded" for arm in ARMS if arm.start == "sft" or arm.reward == "reward model"
-    ]
 
 
 def test_settings_go_to_the_commands_that_know_them(kindling, tmp_path):

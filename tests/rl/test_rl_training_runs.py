@@ -40,7 +40,10 @@ def test_sft_learns_says_so_in_json_and_leaves_a_whole_folder(tiny_model, tmp_pa
     record = orjson.loads((tmp_path / "run" / "run.json").read_bytes())
     assert record["status"] == "finished"
     assert record["train"]["learning_rate"] == 3e-3
-    assert record["data"]["sha256"] in (model / "README.md").read_text()
+    assert record["ties"] == [{"judge": "embedded", "how": "chose its texts"}]
+    card = (model / "README.md").read_text()
+    assert record["data"]["sha256"] in card
+    assert "- `embedded`: chose its texts" in card
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     assert AutoModelForCausalLM.from_pretrained(model).num_parameters() > 100_000

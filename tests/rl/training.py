@@ -30,8 +30,9 @@ def kindling(folder: Path, *arguments: object) -> Done:
 
 
 def sft_file(folder: Path) -> Path:
-    """Every query with one good answer."""
-    rows = [{"query": query, "response": f"愿你天天开心，第{n}次。"} for n, query in enumerate(QUERIES)]
+    """Every query with one answer that `embedded` called good."""
+    said = {"judge": "embedded", "template": "0a1b"}
+    rows = [{"query": query, "response": f"愿你天天开心，第{n}次。", **said} for n, query in enumerate(QUERIES)]
     file = folder / "sft.jsonl"
     write_jsonl(file, rows)
     return file

@@ -126,6 +126,7 @@ def settings(run: Run) -> Section:
     facts = [("model", str(run.settings.get("model"))), ("data", _data(run))]
     facts += [(f"rows left out: {why}", f"{count:,}") for why, count in (data.get("left_out") or {}).items()]
     facts += [(name.replace("_", " "), counted(value)) for name, value in train.items() if value is not None]
+    facts += [(f"judge behind it: {one['judge']}", str(one["how"])) for one in run.record.get("ties") or ()]
     facts.append(("processes", str(run.record.get("processes", 1))))
     note = Words("The weights lie in model/ of the run folder, with a model card that names data, judge and settings.")
     return Section(

@@ -10,8 +10,8 @@
 
 `NAME=MODEL` names a column; else it is called after its run, its folder or its file.
 
-A policy's own run record says which judge rewarded it, and so do those of the models that it was trained from; what no
-record says can be told, `--taught-by NAME=JUDGE`. Who writes is tied to a judge that it plays itself.
+Which judges had a part in a policy its run says (`lineage`); what no record says can be told, `--taught-by NAME=JUDGE`.
+Who writes is tied to a judge that it plays itself.
 """
 
 import re
@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from kindling.cli import casting
+from kindling.cli import casting, lineage
 from kindling.config import GENERATORS, Config
 from kindling.errors import ConfigError, InputError
 from kindling.eval.scorecard.card import Contestant, Tie
@@ -31,8 +31,7 @@ from kindling.records import request_key
 from kindling.runs import read_record
 from kindling.tables import FORMATS, read_rows, sha256
 
-REWARD, TAUGHT, SHADOW, ITSELF = "reward", "taught it", "shadow", "the same model"
-GENERATIONS = 16  # of runs that a model was trained through; more is a circle
+TAUGHT, ITSELF = "taught it", "the same model"
 _NAMED = re.compile(r"(?P<name>[^=/:\\]+)=(?P<model>.+)", re.DOTALL)
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -83,7 +82,7 @@ def _taught(judge: str, config: Config, seed: int) -> Iterator[Tie]:
     Raises `ConfigError` for an unknown judge.
     """
     players = () if " @ " in judge else casting.plan_cast(config, judge, seed=seed).players.values()
-    yield from (Tie(placed(name), TAUGHT) for name in dict.fromkeys((judge, *players)))
+    yield from (Tie(lineage.placed(name), TAUGHT) for name in dict.fromkeys((judge, *players)))
 
 
 def _entrant(given: str, config: Config, seed: int) -> Entrant:
@@ -147,8 +146,8 @@ def _policy(name: str, model: str, path: str) -> Entrant:
         raise InputError(f"{path}: no such model; name a folder, a hub name like ORG/NAME, llm, embedded or a file")
     weights = {file.name: sha256(file) for file in sorted(folder.glob("*.safetensors"))}
     called = name or (folder.parent.name if folder.name == "model" else folder.name) or folder.name
-    ties, note = tuple(dict.fromkeys(_ties(folder))), _stopped(folder)
-    return Entrant(Contestant(called, model, f"policy {path}", ties, note), weights or path, policy=path)
+    player = Contestant(called, model, f"policy {path}", lineage.ties(folder), _stopped(folder))
+    return Entrant(player, weights or path, policy=path)
 
 
 def _check_folder(folder: Path) -> None:
@@ -161,35 +160,9 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: its tokenizer has no chat template, so it takes no requests")
 
 
-def _ties(folder: Path) -> Iterator[Tie]:
-    """The judges of the run that made the model in `folder`, and of the runs before."""
-    for _ in range(GENERATIONS):
-        run = _run_of(folder)
-        if run is None:
-            return
-        settings = read_record(run)["settings"]
-        if settings.get("stage") == "grpo":
-            played = settings.get("players") or {}
-            for judge, how in ((settings.get("judge"), REWARD), (settings.get("shadow"), SHADOW)):
-                if judge:
-                    yield Tie(placed(str(judge), run.parent), how)
-            # the same model by another name, such as a debate's, is the same judge
-            yield from (Tie(placed(str(player), run.parent), REWARD) for player in dict.fromkeys(played.values()))
-        before = Path(str(settings.get("model") or ""))
-        folder = before if before.is_dir() else run.parent / before
-
-
-def _run_of(folder: Path) -> Path | None:
-    """The run of kindling train that made the model, or the checkpoint, in `folder`; a base beside it is another's."""
-    run = folder.parent.parent if folder.parent.name == "trainer" else folder.parent
-    made = folder.name == "model" or folder.parent.name == "trainer"
-    there = made and (run / "run.json").is_file() and str(read_record(run)["command"]).startswith("train ")
-    return run if there else None
-
-
 def _stopped(folder: Path) -> str:
     """Why the run that made a model ended before its time, if it did."""
-    run = _run_of(folder)
+    run = lineage.run_of(folder)
     why = read_record(run).get("stopped") if run else None
     return f"stopped: {why}" if why else ""
 
@@ -202,13 +175,6 @@ def _json(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{file}: not a JSON object")
     return data
-
-
-def placed(judge: str, folder: Path = Path()) -> str:
-    """The name of a judge; that of a learned one with its whole path, if it lies where runs were started or here."""
-    learned = casting.learned_from(judge)
-    there = next((at for at in (learned, folder / learned) if at.is_file()), None) if learned else None
-    return f"lexical:{there.resolve()}" if there else judge
 
 
 def read_texts(path: Path, rows: Sequence[Row]) -> list[Written]:

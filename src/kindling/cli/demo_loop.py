@@ -89,8 +89,7 @@ _GRPO = (
     "train", "grpo", "--data", "queries.txt", "--model", "sft/model", "--judge", "embedded", "--rm", "rm/model",
     "--uncertified", "--shadow", LEARNED, "--out", "grpo", "--set", f"train.max_steps={STEPS}",
 )  # fmt: skip
-# SFT learned from what a debate, which the embedded judge plays in, called good
 _EVALUATE = (
-    "eval", *MODELS, "--queries", "held-out.txt", "--judge", LEARNED, "--judge", "embedded", "--taught-by",
-    "sft=debate", "--allow-reward-judge", "--train", "curate", "-n", "2", "--out", "eval",
+    "eval", *MODELS, "--queries", "held-out.txt", "--judge", LEARNED, "--judge", "embedded",
+    "--allow-reward-judge", "--train", "curate", "-n", "2", "--out", "eval",
 )  # fmt: skip

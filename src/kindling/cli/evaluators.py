@@ -1,9 +1,9 @@
 """Judges of `kindling eval`: who they are, which models they are independent of, and how far they may be believed.
 
-A judge is tied to a model that learned from its verdicts, or was trained from one that did, by name or by the model
-that plays in it: a debate of the embedded critics is no other opinion than the embedded judge's. Such a judge is
-refused unless it is allowed to evaluate all the same. One that watched as a shadow, or that is played by the model
-whose texts it judges, is only said to be tied.
+A judge is tied to a model that learned from its verdicts, or from texts that it chose, or was trained from one that
+did, by name or by the model that plays in it: a debate of the embedded critics is no other opinion than the embedded
+judge's. Such a judge is refused unless it is allowed to evaluate all the same. One that watched as a shadow, or that is
+played by the model whose texts it judges, is only said to be tied.
 """
 
 import asyncio
@@ -13,12 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kindling.cli import casting
-from kindling.cli.contestants import ITSELF, REWARD, SHADOW, TAUGHT, placed
+from kindling.cli.contestants import ITSELF, TAUGHT
+from kindling.cli.lineage import CHOSE, REWARD, SHADOW, TAUGHT_REWARD, placed
 from kindling.errors import ConfigError
 from kindling.eval.certificate import Certificate, fits, load_certificate
 from kindling.eval.scorecard.card import Accuracy, Contestant, Evaluator, Tie
 
-CLOSEST = (REWARD, TAUGHT, SHADOW, ITSELF)
+# the closest first; what a model learned by makes a judge no judge of it
+LEARNED = {
+    REWARD: "learned from its verdicts",
+    TAUGHT: "learned from its verdicts",
+    TAUGHT_REWARD: "learned from a reward model that its verdicts taught",
+    CHOSE: "learned from texts that it chose",
+}
+CLOSEST = (*LEARNED, SHADOW, ITSELF)
 NO_CERTIFICATE = "no certificate was given"
 
 
@@ -38,9 +46,9 @@ def bench(
     tied = tuple(replace(model, ties=tuple(_ties(model, plans))) for model in models)
     for model in tied:
         for tie in model.ties:
-            if tie.how in (REWARD, TAUGHT) and not allowed:
+            if tie.how in LEARNED and not allowed:
                 raise ConfigError(
-                    f"--judge {tie.judge}: {model.name} learned from its verdicts, so it is no judge of it; "
+                    f"--judge {tie.judge}: {model.name} {LEARNED[tie.how]}, so it is no judge of it; "
                     "evaluate by another, or add --allow-reward-judge"
                 )
     spoken_for = _spoken_for(plans, certificates)

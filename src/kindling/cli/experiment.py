@@ -26,7 +26,7 @@ from kindling.agents.embedded.queries import QueryWriter
 from kindling.cli import casting, console, scored
 from kindling.cli.appended import Appended
 from kindling.cli.arms import ARMS, Arm
-from kindling.cli.contestants import placed
+from kindling.cli.lineage import placed
 from kindling.cli.steps import Step, check, is_result, run_step, stopped_by
 from kindling.config import FILE as CONFIG_FILE
 from kindling.config import Config, load_config
@@ -265,13 +265,11 @@ def _trained(request: Request, arm: Arm, certificate: str, more: tuple[str, ...]
 
 
 def _evaluation(request: Request, certified: Sequence[tuple[str, str]], same: tuple[str, ...]) -> tuple[str, ...]:
-    """The command that evaluates all arms. What the judge that rewards chose the texts of, it taught."""
+    """The command that evaluates all arms. Whom a judge had a part in training, the runs' own records say."""
     models = [f"{arm.name}={_model(request, arm)}" for arm in ARMS]
     judges = [word for judge, file in certified for word in ("--judge", judge, "--certificate", file)]
-    taught = [arm.name for arm in ARMS if arm.start == "sft" or arm.reward == "reward model"]
-    ties = [word for name in taught for word in ("--taught-by", f"{name}={request.judges[0]}")]
     return (
-        "eval", *models, "--queries", "held-out.jsonl", *judges, *ties, "--allow-reward-judge", "--train", "curate",
+        "eval", *models, "--queries", "held-out.jsonl", *judges, "--allow-reward-judge", "--train", "curate",
         "-n", str(request.samples), "--out", "eval", *same,
     )  # fmt: skip
 

@@ -40,11 +40,13 @@ def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
         _add(calls, cost, f"{comparing.NAME} ", counted, evaluation.comparer.cost(rows[0].query, counted))
     models = [(one.name, one.player) for one in bench.models]
     judges = [(judge.name, ", ".join(judge.independent_of) or "none") for judge in bench.judges]
+    ties = {one.name: {tie.judge: tie.how for tie in one.ties} for one in bench.models}
     if as_json:
         console.answer(
             {
                 "models": dict(models),
                 "judges": {judge.name: judge.independent_of for judge in bench.judges},
+                "ties": ties,
                 "queries": queries,
                 "texts": len(rows) * len(models),
                 "calls": calls,
@@ -54,6 +56,9 @@ def describe(evaluation: "Evaluation", *, as_json: bool) -> None:
         return
     console.table("Who writes", ("model", "player"), models)
     console.table("Who judges", ("judge", "no known tie to"), judges)
+    known = [(name, judge, how) for name, those in ties.items() for judge, how in those.items()]
+    if known:
+        console.table("Known ties", ("model", "judge", "how"), known)
     if calls:
         counted_rows = [(role, count, f"{cost[role]:.4f}") for role, count in calls.items()]
         console.table("Calls at most, without repairs and retries", ("role", "calls", "cost, about"), counted_rows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kindling.cli import console, options, planning
+from kindling.cli import console, lineage, options, planning
 from kindling.config import Config, load_config
 from kindling.errors import ConfigError, InputError, UsageError
 from kindling.rl.training import data
@@ -140,7 +140,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
         planning.describe(request, rows, plan, as_json=as_json)
         return 0
     ready(request)
-    with run_folder(request, defining(request, rows)) as run:
+    with run_folder(request, defining(request, rows), rows) as run:
         model = start(request, run, quiet=as_json)
         total = plan.plan.steps if plan.plan else 0
         with console.progress(f"training ({request.stage})", total, quiet=as_json or not is_main()) as advance:
@@ -203,11 +203,17 @@ def defining(request: Request, rows: data.Data) -> dict[str, Any]:
 
 
 @contextmanager
-def run_folder(request: Request, settings: dict[str, Any]) -> Iterator[RunFolder | None]:
-    """The open run folder of the first process, None in the others; none is left by a run that could not begin."""
+def run_folder(
+    request: Request, settings: dict[str, Any], judged: data.Data | None = None
+) -> Iterator[RunFolder | None]:
+    """The open run folder of the first process, None in the others; none is left by a run that could not begin.
+
+    `judged` are the rows that it learns from, where somebody may have judged their texts.
+    """
     if not is_main():
         yield None
         return
+    ties = lineage.ties_of(settings, judged)
     with closing(open_run(request.out, f"train {request.stage}", settings, resume=request.resume)) as run:
         run.save(
             status="running",
@@ -217,6 +223,7 @@ def run_folder(request: Request, settings: dict[str, Any]) -> Iterator[RunFolder
             train=request.settings.model_dump(),
             versions=versions(),
             processes=processes(),
+            ties=ties,
         )
         try:
             yield run
@@ -281,6 +288,7 @@ def finish(
             steps=result.steps,
             measured=result.measured,
             judged=judged,
+            ties=tuple((one.judge, one.how) for one in lineage.ties(weights)),
             warning=warning,
             stopped=result.stopped,
         )

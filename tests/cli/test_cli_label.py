@@ -12,7 +12,7 @@ from kindling.eval.labelled import read_labelled
 from kindling.eval.labelling.answers import Answer, append
 from kindling.eval.labelling.items import read_items
 from kindling.tables import write_jsonl
-from tests.cli.running import Started, rows_of
+from tests.cli.running import Started, queries, rows_of
 
 NOW = "2026-01-01T00:00:00+00:00"
 
@@ -221,3 +221,65 @@ def test_a_rubric_that_cannot_be_used_is_one_line(kindling, tmp_path, taken, rub
     done = kindling("label", file, "--annotator", "anna", "--rubric", "five", "--port", taken)
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert says in done.err
+
+
+def curated(kindling, folder, count=12):
+    """A run of curate over so many queries; gives its records."""
+    queries(folder, count)
+    assert kindling("curate", "queries.txt", "--source", "embedded", "--judge", "embedded", "--out", "run").status == 0
+    return rows_of(folder / "run/records.jsonl")
+
+
+def test_a_runs_records_are_labelled_blind_and_its_answers_lie_beside_it(kindling, tmp_path):
+    records = curated(kindling, tmp_path)
+    texts = {one["candidate"]["text"] for row in records for one in row["judgements"]}
+    with labelling(tmp_path, "run", "--annotator", "anna", "--draw", 6) as (_, address):
+        state = ask(address + "state")
+        assert (state["total"], set(state["case"])) == (6, {"id", "query", "response"})
+        assert state["case"]["response"] in texts
+        body = {"case": state["case"]["id"], "revision": state["revision"], "answer": "good"}
+        ask(address + "answer", body)
+    assert [one["case"] for one in rows_of(tmp_path / "run.labels.jsonl")] == [state["case"]["id"]]
+    export = kindling("label", "run", "--draw", 6, "--export", "labelled.jsonl", "--json").answer["export"]
+    assert (export["cases"], export["open"]) == (1, 5)
+    # the verdict that the run has of it is nowhere in the label
+    assert set(rows_of(tmp_path / "labelled.jsonl")[0]) == {
+        "query", "response", "label", "source", "votes_good", "votes_bad",
+    }  # fmt: skip
+
+
+def test_the_records_of_an_evaluation_are_cases_but_for_what_is_no_whole_text(kindling, tmp_path):
+    asked = queries(tmp_path, 4).read_text(encoding="utf-8").split()
+    for name in ("one", "two"):
+        rows = [{"query": query, "response": f"愿你第{n}年平安，{name}"} for n, query in enumerate(asked)]
+        write_jsonl(tmp_path / f"{name}.jsonl", [*rows[:-1], {**rows[-1], "finished": False}])
+    models = ("one.jsonl", "two.jsonl")
+    assert kindling("eval", *models, "--queries", "queries.txt", "--judge", "embedded", "--out", "run").status == 0
+    found = read_items(tmp_path / "run")
+    assert [(item.query, item.about["source"]) for item in found.cases] == [
+        (query, name) for query in asked[:-1] for name in ("one", "two")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("cases.jsonl", "--draw", 25), "--draw 25: there are 24 cases; draw no more"),
+        (("cases.jsonl", "--draw", 20, "--skip", 5), "--draw 20: there are 19 cases after --skip 5"),
+        (("cases.jsonl", "--skip", 5), "--skip goes with --draw"),
+        (("empty",), "empty: no records.jsonl in this folder"),
+        (("torn",), "records.jsonl: row 1: "),
+        (("failed",), "no text to label in its 1 records"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(kindling, tmp_path, words, says):
+    cases(tmp_path)
+    for name in ("empty", "torn", "failed"):
+        (tmp_path / name).mkdir()
+    write_jsonl(tmp_path / "torn/records.jsonl", [{"query": {"text": "q"}, "judgements": [{"candidate": "x"}]}])
+    failure = {"model": "m", "query": "q", "response": "", "failure": "empty", "verdicts": {}}
+    write_jsonl(tmp_path / "failed/records.jsonl", [failure])
+    done = kindling("label", *words, "--annotator", "anna")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert says in done.err
+    assert list(tmp_path.glob("*.labels.jsonl")) == []

@@ -113,7 +113,7 @@ def test_a_tied_judge_is_named_in_every_sentence():
     tied = [*models("a"), *models("b", ties=[Tie("free", "reward")])]
     found = measure(rows(50), [sheet("a", np.ones(50)), sheet("b", np.zeros(50))], tied, [judge], TOOLS)
     assert "by free, which is not independent of them" in sentences(found, "better")[0]
-    assert any("free: is tied to b" in said for said in sentences(found, "warning"))
+    assert any("free: is tied to b (reward)" in said for said in sentences(found, "warning"))
     assert [(one.independent, one.tie) for card in found.cards for one in card.excellence] == [
         (True, ""), (False, "reward"),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from kindling.cli import options
 
 if TYPE_CHECKING:
     from kindling.eval.labelling.export import Export
+    from kindling.eval.labelling.items import Items
     from kindling.eval.labelling.reliability import Reliability
     from kindling.eval.labelling.session import Session
     from kindling.prompts.taskpack import TaskPack
@@ -23,15 +24,30 @@ class Rubric(StrEnum):
 
 
 def label(
-    file: Annotated[Path, typer.Argument(help="Cases with query and response: .jsonl, .csv or .parquet.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Cases with query and response: .jsonl, .csv or .parquet, or a run of curate or eval."),
+    ],
     annotator: Annotated[str | None, typer.Option(help="Who labels; answers are kept under this name.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The answers of all annotators, .jsonl.", show_default="FILE with the suffix .labels.jsonl"),
+        typer.Option(
+            help="The answers of all annotators, .jsonl.",
+            show_default="FILE with the suffix .labels.jsonl, beside a run",
+        ),
     ] = None,
     rubric: Annotated[
         Rubric, typer.Option(help="plain: good or bad. five: 1 to 3 in the five dimensions of the task's rubric.toml.")
     ] = Rubric.plain,
+    draw: Annotated[
+        int | None,
+        typer.Option(
+            help="Take so many cases by chance: of all sources alike, of as many queries as can be.",
+            show_default="all",
+            min=1,
+        ),
+    ] = None,
+    skip: Annotated[int, typer.Option(help="Leave out the first N of the draw.", min=0)] = 0,
     port: Annotated[int, typer.Option(help="The page's port.", show_default="a free one", min=0, max=65535)] = 0,
     agreement: Annotated[
         bool, typer.Option("--agreement", help="Say how far the annotators agree, instead of labelling.")
@@ -53,19 +69,21 @@ def label(
 
     kindling label cases.jsonl --annotator anna
 
-    kindling label cases.jsonl --annotator ben --rubric five
+    kindling label runs/first --draw 200 --annotator ben --rubric five
 
     kindling label cases.jsonl --agreement --export labelled.jsonl
     """
     from kindling.errors import UsageError
 
-    answers = out or file.with_suffix(".labels.jsonl")
+    answers = out or _beside(file)
     if answers.suffix != ".jsonl":
         raise UsageError(f"{answers}: --out names a .jsonl file")
+    if skip and draw is None:
+        raise UsageError("--skip goes with --draw: it leaves out cases of the draw")
     if agreement or export:
         if annotator is not None:
             raise UsageError("--annotator labels; leave it out with --agreement and --export (there, --by names one)")
-        _evaluate(file, answers, export, by, agreement=agreement, seed=seed, as_json=json)
+        _evaluate(_items(file, draw, skip, seed), file, answers, export, by, agreement, seed, as_json=json)
         return
     if annotator is None:
         raise UsageError("who labels? add --annotator NAME (or --agreement, or --export FILE)")
@@ -74,31 +92,54 @@ def label(
 
     settings = load_config(config, options.overrides(set_))
     pack = load_pack(settings.project.task, settings.prompts_dir / settings.project.task)
-    _serve(file, answers, annotator, rubric, port, pack, as_json=json)
+    _serve(_items(file, draw, skip, seed), file, answers, annotator, rubric, port, pack, as_json=json)
+
+
+def _beside(file: Path) -> Path:
+    """Where answers about a file, or a run folder, are kept."""
+    if not file.is_dir():
+        return file.with_suffix(".labels.jsonl")
+    folder = file.resolve() if file.name in ("", "..") else file
+    return folder.with_name(f"{folder.name}.labels.jsonl")
+
+
+def _items(file: Path, count: int | None, skip: int, seed: int) -> "Items":
+    """What is to be labelled: all cases of the file or the run, or those that are drawn."""
+    from kindling.eval.labelling.drawing import draw
+    from kindling.eval.labelling.items import read_items
+
+    items = read_items(file)
+    return items if count is None else draw(items, count, skip, seed)
 
 
 def _serve(
-    file: Path, answers: Path, annotator: str, rubric: Rubric, port: int, pack: "TaskPack", *, as_json: bool
+    items: "Items",
+    file: Path,
+    answers: Path,
+    annotator: str,
+    rubric: Rubric,
+    port: int,
+    pack: "TaskPack",
+    *,
+    as_json: bool,
 ) -> None:
     """Show the page until somebody stops the command."""
     import asyncio
 
     from kindling.cli import console
-    from kindling.eval.labelling.items import read_items
     from kindling.eval.labelling.rubric import FILE, PLAIN, read_rubric
     from kindling.eval.labelling.session import Session
 
-    items = read_items(file)
     asked = PLAIN if rubric is Rubric.plain else read_rubric(pack.file(FILE))
     session = Session(items, answers, annotator, asked)
-    asyncio.run(_until_stopped(session, file, pack.settings.language, port, as_json=as_json))
+    asyncio.run(_until_stopped(session, file.resolve().name, pack.settings.language, port, as_json=as_json))
     left = session.state()
     console.note(f"{left.done:,} of {left.total:,} cases labelled by {annotator}, in {answers}")
     if left.case:
         console.note("the same command goes on from here")
 
 
-async def _until_stopped(session: "Session", file: Path, language: str, port: int, *, as_json: bool) -> None:
+async def _until_stopped(session: "Session", name: str, language: str, port: int, *, as_json: bool) -> None:
     import asyncio
     import signal
     import sys
@@ -109,18 +150,26 @@ async def _until_stopped(session: "Session", file: Path, language: str, port: in
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with serving(session, file.name, language, port) as address:
+    async with serving(session, name, language, port) as address:
         if as_json:
             console.answer({"address": address, "answers": str(session.path)})
             sys.stdout.flush()
         else:
-            console.out.print(f"label {file.name} as {console.plain(session.annotator)}: {address}")
+            console.out.print(f"label {name} as {console.plain(session.annotator)}: {address}")
             console.note(f"answers go to {session.path}; stop with Ctrl-C")
         await stopped.wait()
 
 
 def _evaluate(
-    file: Path, answers: Path, target: Path | None, by: str, *, agreement: bool, seed: int, as_json: bool
+    items: "Items",
+    file: Path,
+    answers: Path,
+    target: Path | None,
+    by: str,
+    agreement: bool,
+    seed: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Say how far annotators agree, write what they agreed on, or both."""
     from kindling.cli import console
@@ -128,16 +177,14 @@ def _evaluate(
     from kindling.eval.labelling import reliability as measures
     from kindling.eval.labelling.answers import read_answers, standing
     from kindling.eval.labelling.export import export
-    from kindling.eval.labelling.items import read_items
     from kindling.tables import check_new_file, write_jsonl
 
     if target:
         check_new_file(target, ".jsonl")
-    items = read_items(file)
     everything = standing(read_answers(answers))
     stands = measures.about(items.cases, everything)
     if not stands:
-        raise InputError(f"{answers}: no answers about the cases of {file}; label some with --annotator NAME first")
+        raise InputError(f"{answers}: no answers about these cases of {file}; label some with --annotator NAME first")
     if agreement and len(stands) < 2:
         raise InputError(f"{answers}: only {next(iter(stands))} has answered; agreement takes two annotators")
     elsewhere = sum(map(len, everything.values())) - sum(map(len, stands.values()))
@@ -158,7 +205,7 @@ def _evaluate(
     if exported:
         _say_written(exported, target, by)
     if elsewhere:
-        console.note(f"{elsewhere:,} answers in {answers} are about cases that are not in {file}")
+        console.note(f"{elsewhere:,} answers in {answers} are about other cases than these of {file}")
 
 
 def _show(found: "Reliability") -> None:

@@ -4,7 +4,7 @@ It holds no state but the model, needs no network, and never fails to answer. Me
 learned: a text that misses a verifiable request is bad.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kindling.agents.lexical.model import LexicalModel
@@ -35,6 +35,10 @@ class LexicalJudge:
         scores = self.model.score([case.query], [case.response])
         reason = self.model.explain(case.query, case.response, scores)
         return Verdict.of(float(scores.score[0]), reason, self.name, self.template)
+
+    def seen(self, texts: Iterable[str]) -> int | None:
+        """Count those of `texts` that it was learned from; None where it does not say."""
+        return self.model.seen(texts)
 
     def score_many(self, cases: Sequence[Case]) -> Floats:
         """Score N cases at once, without reasons: the same scores as `judge`, shape (N,)."""

@@ -11,7 +11,7 @@ from scipy.special import expit
 from kindling.agents.lexical.ngrams import Floats, framed, spellings
 from kindling.agents.lexical.parts import TEXT_NGRAMS, Parts, Reading
 from kindling.agents.lexical.request import Vectors
-from kindling.records import request_key, text_id
+from kindling.records import fingerprint
 
 QUESTIONS = ("wording", "request", "ending")
 LIMITS = ("known", "distinct", "strange", "length")
@@ -28,11 +28,6 @@ class Scores:
     score: Floats
     factors: Floats
     within: Floats
-
-
-def fingerprint(text: str) -> str:
-    """Sixteen hex digits that are the same for texts which differ in case, width, spaces or punctuation only."""
-    return text_id(request_key(text) or text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ from threadpoolctl import threadpool_limits
 
 from kindling import __version__
 from kindling.agents.lexical import ending, wording
-from kindling.agents.lexical.model import LexicalModel, fingerprint, platt
+from kindling.agents.lexical.model import LexicalModel, platt
 from kindling.agents.lexical.ngrams import Floats, framed
 from kindling.agents.lexical.parts import Parts, Reading, learn
 from kindling.agents.lexical.request import Vectors
 from kindling.errors import InputError
-from kindling.records import LabelledCase
+from kindling.records import LabelledCase, fingerprint
 
 FOLDS = 3
 LEAST = 30  # cases of each label, and different requests

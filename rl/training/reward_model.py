@@ -3,7 +3,7 @@
 Before it trains, queries are set apart to measure with; what it learns from may be controlled for length and request
 (see `settings`). Afterwards it says how often it prefers the chosen text among pairs that it has never seen: over all
 of them, over those of about equal length, and for a text under its own query against the same text under another, which
-a model that reads no request cannot tell apart.
+a model that reads no request cannot tell apart. The same pairs calibrate it, so that it can judge (see `calibration`).
 """
 
 import random
@@ -12,13 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kindling.errors import InputError
-from kindling.rl.training import data
+from kindling.records import fingerprint
+from kindling.rl.training import calibration, data
 from kindling.rl.training.arguments import is_main, lora, shared
+from kindling.rl.training.calibration import Calibration
 from kindling.rl.training.data import CLOSE, Row
 from kindling.rl.training.runner import Job, Result, dataset, loading, merge, run, save
-from kindling.rl.training.scoring import Scorer
+from kindling.rl.training.scoring import LEARNED, Scorer
 from kindling.rl.training.settings import RewardModelSettings
+from kindling.tables import write_json
 
+SIDES = ("chosen", "rejected")
 Text = tuple[Any, str]
 """A prompt, as messages, and a response to it."""
 
@@ -66,7 +70,17 @@ def train(job: Job, pairs: PairData) -> Result:
         return result
     if job.merge and adapter is not None:
         merge(made, scalar_head=True)
-    return replace(result, measured=measure(Scorer(made), pairs.measure, job.seed))
+    held_out = f"{settings.held_out:g} of the queries, held out with seed {job.seed}"
+    measured, calibrated = measure(Scorer(made), pairs.measure, job.seed, held_out)
+    write_json(made / LEARNED, sorted(_fingerprints((*pairs.learn, *pairs.measure))))
+    if calibrated is not None:
+        calibration.save(made, calibrated)
+    return replace(result, measured=measured)
+
+
+def _fingerprints(rows: Sequence[Row]) -> set[str]:
+    """Of every text, so that nobody measures the judge that comes of it on what it knows."""
+    return {fingerprint(data.text(row, side)) for row in rows for side in SIDES}
 
 
 def _conversations(row: Row) -> Row:
@@ -77,22 +91,29 @@ def _conversations(row: Row) -> Row:
     }
 
 
-def measure(scorer: Scorer, rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """Shares of held-out pairs on which the better text scores higher; a tie is half, None is for no such pair.
+def measure(scorer: Scorer, rows: Sequence[Row], seed: int, source: str) -> tuple[dict[str, Any], Calibration | None]:
+    """Shares of held-out pairs on which the better text scores higher, and the calibration that the pairs give.
 
-    `matched` is over pairs whose lengths differ by at most `CLOSE` characters. `longer` is what length alone would
-    reach. `reading` compares a chosen text under its own query with the same text under another one.
+    A tie is half, None is for no such pair. `matched` is over pairs whose lengths differ by at most `CLOSE` characters.
+    `longer` is what length alone would reach. `reading` compares a chosen text under its own query with the same text
+    under another one. `source` says which pairs these are.
     """
-    pairs = [((row["prompt"], data.text(row, "chosen")), (row["prompt"], data.text(row, "rejected"))) for row in rows]
-    near = [pair for pair, row in zip(pairs, rows, strict=True) if abs(data.gap(row)) <= CLOSE]
-    return {
-        "pairs": len(pairs),
-        "accuracy": _preferred(scorer, pairs),
+    chosen, rejected = (_scores(scorer, [(row["prompt"], data.text(row, side)) for row in rows]) for side in SIDES)
+    prefers = _preferred(chosen, rejected)
+    near = [value for value, row in zip(prefers, rows, strict=True) if abs(data.gap(row)) <= CLOSE]
+    swaps = list(_under_another_query(rows, seed))
+    own, other = (_scores(scorer, [swap[side] for swap in swaps]) for side in range(2))
+    calibrated = calibration.fit(chosen, rejected, source)
+    figures = {
+        "pairs": len(rows),
+        "accuracy": _mean(prefers),
         "matched_pairs": len(near),
-        "matched": _preferred(scorer, near),
+        "matched": _mean(near),
         "longer": _mean([(data.gap(row) > 0) + 0.5 * (data.gap(row) == 0) for row in rows]),
-        "reading": _preferred(scorer, list(_under_another_query(rows, seed))),
+        "reading": _mean(_preferred(own, other)),
+        "slope": calibrated.slope if calibrated else None,
     }
+    return figures, calibrated
 
 
 def _under_another_query(rows: Sequence[Row], seed: int) -> Iterator[tuple[Text, Text]]:
@@ -106,10 +127,12 @@ def _under_another_query(rows: Sequence[Row], seed: int) -> Iterator[tuple[Text,
             yield (row["prompt"], said), (coin.choice(others), said)
 
 
-def _preferred(scorer: Scorer, pairs: Sequence[tuple[Text, Text]]) -> float | None:
-    flat = [text for pair in pairs for text in pair]
-    scores = scorer.score([prompt for prompt, _ in flat], [said for _, said in flat])
-    return _mean([(one > other) + 0.5 * (one == other) for one, other in zip(scores[::2], scores[1::2], strict=True)])
+def _scores(scorer: Scorer, texts: Sequence[Text]) -> list[float]:
+    return scorer.score([prompt for prompt, _ in texts], [said for _, said in texts])
+
+
+def _preferred(ones: Sequence[float], others: Sequence[float]) -> list[float]:
+    return [(one > other) + 0.5 * (one == other) for one, other in zip(ones, others, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> float | None:

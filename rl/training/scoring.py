@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 ADAPTER = "adapter_config.json"
+LEARNED = "learned.json"  # beside the weights: the fingerprints of all texts that they were made from
 
 
 class Scorer:
@@ -23,8 +24,7 @@ class Scorer:
         from safetensors import SafetensorError
         from transformers import AutoTokenizer
 
-        if not (folder / "config.json").is_file() and not (folder / ADAPTER).is_file():
-            raise ConfigError(f"{folder}: no reward model here; train one with kindling train rm")
+        folder = weights_folder(folder)
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
@@ -44,6 +44,18 @@ class Scorer:
             with self._torch.inference_mode():
                 scores += self._model(**batch.to(self._device)).logits[:, 0].float().tolist()
         return scores
+
+    def score_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The score of each (query, response)."""
+        return self.score([formats.prompt(query) for query, _ in pairs], [said for _, said in pairs])
+
+
+def weights_folder(path: Path) -> Path:
+    """Where the weights lie: in `path` itself, or in its `model` if it is a run. Raises `ConfigError` if in neither."""
+    folder = path / "model" if (path / "run.json").is_file() else path
+    if not any((folder / name).is_file() for name in ("config.json", ADAPTER)):
+        raise ConfigError(f"{path}: no reward model here; train one with kindling train rm")
+    return folder
 
 
 def _load(folder: Path) -> "PreTrainedModel":

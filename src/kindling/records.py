@@ -34,6 +34,11 @@ def request_key(text: str) -> str:
     return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 
+def fingerprint(text: str) -> str:
+    """Sixteen hex digits that are the same for texts which differ in case, width, spaces or punctuation only."""
+    return text_id(request_key(text) or text)
+
+
 def load(kind: type[T], data: Any, where: str = "") -> T:
     """`data` as a record of `kind`. Raises `InputError` that names `where` and the first wrong field."""
     if kind not in _ADAPTERS:  # an adapter takes a millisecond to build

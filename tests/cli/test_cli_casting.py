@@ -26,7 +26,7 @@ def test_a_ledger_that_another_process_has_open_is_never_deleted(tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("judge", ["gpt", "debate:x", "lexical", "lexical:", "file:x", ""])
+@pytest.mark.parametrize("judge", ["gpt", "debate:x", "lexical", "lexical:", "rm", "rm:", "file:x", ""])
 def test_an_unknown_judge_is_refused_by_name(judge):
     with pytest.raises(ConfigError, match="unknown judge"):
         plan_cast(Config(), judge)
@@ -35,6 +35,14 @@ def test_an_unknown_judge_is_refused_by_name(judge):
 def test_a_learned_judge_must_be_there_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match=r"none\.npz"):
         plan_cast(Config(), f"lexical:{tmp_path}/none.npz")
+
+
+def test_a_reward_model_must_be_there_and_calibrated_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"none: no reward model here; train one with kindling train rm"):
+        plan_cast(Config(), f"rm:{tmp_path}/none")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"no calibration\.json"):
+        plan_cast(Config(), f"rm:{tmp_path}")
 
 
 def test_asking_for_models_that_are_not_configured_is_an_error():

@@ -167,6 +167,39 @@ def test_json_is_the_certificate_and_nothing_else(run, labelled, tmp_path):
     assert first == second
 
 
+def test_another_judges_certificate_stands_beside_on_the_same_cases_only(run, tmp_path):
+    cases = [
+        {"query": row["query"], "response": row[side], "label": label}
+        for row in pairs(40, seed=1)
+        for side, label in (("chosen", 1), ("rejected", 0))
+    ]
+    write_jsonl(tmp_path / "cases.jsonl", cases)
+    write_jsonl(tmp_path / "other.jsonl", cases[::-1])
+    given = ("--labelled", "cases.jsonl", "--attack-cases", 1, "--repeats", 1)
+    run(*given, "--judge", "lexical", "--out", "learned.json")
+    both = (*given, "--judge", "embedded", "--beside", "learned.json")
+    _, out, _ = run(*both, "--out", "cert.json")
+    title, head, _, *table = out.partition("\n\n")[0].splitlines()
+    assert title == "Side by side"
+    assert [cell.strip() for cell in head.split("┃")] == ["", "embedded", "lexical", "length"]
+    rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line.split("│")] for line in table)}
+    found = [load_certificate(tmp_path / name).findings for name in ("cert.json", "learned.json")]
+    length = next(one for one in found[0].baselines if one.name == "length")
+    for said, name in (("accuracy", "accuracy"), ("κ", "kappa"), ("AUC", "auc")):
+        for where, of in (("", "agreement"), (", length-matched", "matched")):
+            three = [getattr(getattr(one, of), name).value for one in (*found, length)]
+            assert rows[said + where] == ["–" if value is None else f"{value:.3f}" for value in three]
+    assert rows["attack: padding"][2] == "–"
+    _, out, _ = run(*both, "--out", "json.json", "--json")
+    written = orjson.loads((tmp_path / "json.json").read_bytes())
+    assert orjson.loads(out) == written | {"beside": [orjson.loads((tmp_path / "learned.json").read_bytes())]}
+    for more, says in ((("--seed", 1), "made with seed 0"), (("--labelled", "other.jsonl"), "made on other cases")):
+        status, _, err = run(*both, "--out", "no.json", *more)
+        assert (status, len(err.strip().splitlines())) == (2, 1)
+        assert says in err
+        assert not (tmp_path / "no.json").exists()
+
+
 def test_limits_come_from_the_configuration_and_decide_the_status(run, labelled, tmp_path):
     loose = {"min_kappa": -1, "min_gain_over_length": -9, "min_reading_occasion": 0, "max_attack": 1, "max_padding": 1}
     given = [word for name, value in loose.items() for word in ("--set", f"certify.{name}={value}")]

@@ -237,6 +237,7 @@ def test_what_cannot_be_refined_is_refused_in_one_line_before_anything_is_writte
         (("--labelled", golden, "--principles", "strong"), "weak"),
         (("--labelled", golden, "--judge", "llm"), "[roles.judge]"),
         (("--labelled", golden, "--judge", "lexical:x.json"), "no principles to refine"),
+        (("--labelled", golden, "--judge", "rm:runs/rm"), "no principles to refine"),
         (("--labelled", golden, "--no-positive"), "debate"),
         (("--labelled", golden, "--judge", "nobody"), "unknown judge"),
     ):

@@ -1,6 +1,7 @@
 """Who sits on the bench of a certification: judges by name, the seed of each repeat, and what they came to.
 
     debate, llm, embedded   the cast of kindling.toml, answers in a ledger
+    lexical:PATH, rm:PATH   learned before, from other cases as far as they know
     lexical                 learned from the labelled cases themselves: one judge a fold, none asked about its own cases
 
 Repeats of a cast are the same judge with another seed, and so other calls: asked with the same seed, the ledger would
@@ -133,12 +134,7 @@ class CastBench:
 
     def seen(self, cases: Sequence[LabelledCase]) -> int | None:
         """Ask a learned judge, which keeps what it learned from; no other tells."""
-        path = casting.learned_from(self.plan.judge)
-        if path is None:
-            return None
-        from kindling.agents.lexical.judge import LexicalJudge
-
-        return LexicalJudge.open(path).model.seen(case.response for case in cases)
+        return casting.seen_by(self.plan.judge, (case.response for case in cases))
 
     def card(self) -> JudgeCard:
         """Name the judge, the hash of all its prompts, its models, what they said they are, and the grading."""

@@ -11,12 +11,13 @@ ledger and one budget behind all paid calls.
              llm         the configured judge alone, one call a case and vote
              embedded    the embedded judge alone
              lexical:PATH  a judge that `kindling fit-judge` learned
+             rm:PATH     a reward model of `kindling train rm`: its run, or the model in it
 
 Nothing falls back: a name that asks for an endpoint is refused where none is configured. Only the *default* source
 looks at the configuration: `llm` where it casts a generator, `embedded` where it casts none.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from kindling.agents.reflector import Reflector
     from kindling.agents.retriever import Retriever
     from kindling.prompts.taskpack import TaskPack
+    from kindling.rl.training.reward_judge import RewardJudge
 
-JUDGES = ("debate", "llm", "embedded", "lexical:PATH")
+JUDGES = ("debate", "llm", "embedded", "lexical:PATH", "rm:PATH")
+LEARNED = ("lexical", "rm")
 DEBATERS = ("positive", "negative", "judge", "reflector")
 EMBEDDED = "embedded"
 LEDGER = "ledger.sqlite"  # in a run folder
@@ -49,8 +52,8 @@ ANSWER_TOKENS = 150  # of an answer nobody has seen yet; only the dry run's cost
 
 @dataclass(frozen=True, slots=True)
 class CastPlan:
-    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT", "file PATH", "policy MODEL" or
-    "lexical:PATH".
+    """Who plays which role. `players` maps a role to "embedded", "MODEL @ ENDPOINT", "file PATH", "policy MODEL",
+    "lexical:PATH" or "rm:PATH".
     """
 
     config: Config
@@ -172,9 +175,9 @@ def check_keys(config: Config, players: dict[str, str]) -> None:
 
 
 def learned_from(judge: str) -> Path | None:
-    """The file of a learned judge, or None for any other name."""
+    """The file or folder of a learned judge, or None for any other name."""
     kind, _, path = judge.partition(":")
-    return Path(path) if kind == "lexical" and path else None
+    return Path(path) if kind in LEARNED and path else None
 
 
 def policy_from(source: str | None) -> str | None:
@@ -189,12 +192,21 @@ def responses_from(source: str | None) -> Path | None:
     return Path(path) if kind == "file" and path else None
 
 
-@lru_cache(maxsize=1)
-def _learned(judge: str) -> "LexicalJudge":
-    from kindling.agents.lexical.judge import LexicalJudge
+def seen_by(judge: str, texts: Iterable[str]) -> int | None:
+    """How many of `texts` a judge learned from; None for one that does not know."""
+    return _learned(judge).seen(texts) if learned_from(judge) else None
 
+
+@lru_cache(maxsize=4)  # a judge and a shadow, and not their weights anew for each repeat
+def _learned(judge: str) -> "LexicalJudge | RewardJudge":
     path = learned_from(judge)
     assert path is not None, "asked for a learned judge only"
+    if judge.startswith("rm:"):
+        from kindling.rl.training.reward_judge import RewardJudge
+
+        return RewardJudge.open(path)
+    from kindling.agents.lexical.judge import LexicalJudge
+
     return LexicalJudge.open(path)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from kindling.agents.requests import measure
-from kindling.cli import benches, casting, certified, console
+from kindling.cli import benches, beside, casting, certified, console
 from kindling.config import Config
 from kindling.errors import BudgetSpent
 from kindling.eval.certificate import FORMAT, Certificate, DataCard, lines, save_certificate
@@ -37,6 +37,7 @@ class Request:
     judge: str
     seed: int
     hard_negatives: Path | None = None
+    beside: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     pack = load_pack(project.task, request.config.prompts_dir / project.task)
     file, forged = request.labelled or pack.file("golden.jsonl"), request.hard_negatives
     cases = read_labelled(file)
+    others = beside.read(request.beside, file, request.seed)
     bench = _bench(request, cases)
     hard_negatives = read_hard_negatives(forged) if forged else ()
     exam = exam_of(cases, pack, request.config, request.seed, hard_negatives)
@@ -71,7 +73,7 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
         console.note(f"stopped: {end}; nothing is written, and the same command with a larger limit goes on from here")
         return CUT_SHORT
     save_certificate(request.out, certificate)
-    certified.show(certificate, request.out, as_json=as_json)
+    certified.show(certificate, request.out, others, as_json=as_json)
     return 0 if certificate.passed else 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from kindling.cli import console
+from kindling.cli import beside, console
 from kindling.eval.agreement import Agreement
 from kindling.eval.certificate import Certificate, Line
 from kindling.eval.fooling import Family
@@ -34,12 +34,15 @@ def describe(
     console.out.print(f"{total:,} calls, cost about {cost:.4f}; nothing was run or written")
 
 
-def show(certificate: Certificate, out: Path, *, as_json: bool) -> None:
-    """Print the certificate."""
+def show(certificate: Certificate, out: Path, others: tuple[Certificate, ...] = (), *, as_json: bool) -> None:
+    """Print the certificate, and beside it those of other judges on the same cases."""
     if as_json:
-        console.answer(orjson.loads(orjson.dumps(certificate)))
+        more = {"beside": others} if others else {}
+        console.answer(orjson.loads(orjson.dumps(certificate)) | orjson.loads(orjson.dumps(more)))
         return
     card, data = certificate.judge, certificate.data
+    if others:
+        beside.show((certificate, *others))
     console.table("Lines", ("line", "value", "limit", "", "note"), [_row(line) for line in certificate.lines])
     if not all(line.sure for line in certificate.lines):
         console.out.print("? the limit lies within the interval: other cases of the same kind could say otherwise")

@@ -20,12 +20,17 @@ def certify(
     judge: Annotated[
         str,
         typer.Option(
-            help="Who judges: debate, llm, embedded, lexical:PATH, or lexical (refitted on folds of these cases)."
+            help="Who judges: debate, llm, embedded, lexical:PATH, rm:PATH,"
+            " or lexical (refitted on folds of these cases)."
         ),
     ] = "debate",
     hard_negatives: Annotated[
         Path | None,
         typer.Option(help="Flawed texts that fooled a judge (query, response): one more family of attacks."),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another judge's certificate, on the same cases: one more column. May be repeated."),
     ] = None,
     config: options.ConfigFile = None,
     attack_cases: Annotated[
@@ -54,6 +59,8 @@ def certify(
     kindling certify --labelled cases.csv --judge llm --out cert.json --dry-run
 
     kindling certify --judge embedded --hard-negatives runs/game/hard_negatives.jsonl --out cert.json
+
+    kindling certify --labelled cases.csv --judge rm:runs/rm --beside lexical.json --out rm.json
     """
     from kindling.cli.certification import Request, carry_out
     from kindling.config import load_config
@@ -66,5 +73,5 @@ def certify(
         budget__max_cost=max_cost,
         budget__max_minutes=max_minutes,
     )
-    request = Request(labelled, out, load_config(config, given), judge, seed, hard_negatives)
+    request = Request(labelled, out, load_config(config, given), judge, seed, hard_negatives, tuple(beside or ()))
     raise typer.Exit(carry_out(request, dry_run=dry_run, as_json=json))

@@ -25,7 +25,9 @@ DryRun = Annotated[
 ]
 JudgeName = Annotated[
     str,
-    typer.Option("--judge", help="Who judges: debate (the roles of kindling.toml), llm, embedded, lexical:PATH."),
+    typer.Option(
+        "--judge", help="Who judges: debate (the roles of kindling.toml), llm, embedded, lexical:PATH, rm:PATH."
+    ),
 ]
 MaxCalls = Annotated[int | None, typer.Option(help="Stop before the call after this many.", min=0)]
 MaxCost = Annotated[float | None, typer.Option(help="Stop when the money spent and in flight reaches this.", min=0)]

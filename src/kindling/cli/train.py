@@ -113,7 +113,8 @@ def grpo(
     data: Data,
     out: Out,
     judge: Annotated[
-        str | None, typer.Option(help="Who rewards: debate, llm, embedded, lexical:PATH.", show_default="nobody")
+        str | None,
+        typer.Option(help="Who rewards: debate, llm, embedded, lexical:PATH, rm:PATH.", show_default="nobody"),
     ] = None,
     rm: Annotated[
         Path | None, typer.Option(help="A reward model of kindling train rm, with or without a judge.")

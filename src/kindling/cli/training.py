@@ -44,6 +44,7 @@ SAID = {
     "matched": "prefers the chosen text of those",
     "longer": "the longer text is the chosen one",
     "reading": "prefers a text under its own query",
+    "slope": "steepness of its calibration",
 }
 # they decide what is kept and shown of a run, not what it learns
 NOT_DEFINING = {"save_every", "keep", "log_every"}
@@ -308,11 +309,24 @@ def finish(
     }
     run.save(status="finished" if result.stopped is None else "stopped", data=rows.card, **report)
     run.event("stopped" if result.stopped else "finished", step=result.steps, why=result.stopped)
+    if request.stage == "rm" and weights.is_dir():
+        console.note(_judges(request.out, weights))
     if as_json:
         console.answer(report)
     else:
         _show(request, report, job.stop.kind if result.stopped else None)
     return status
+
+
+def _judges(out: Path, weights: Path) -> str:
+    """Whether the reward model is a judge too."""
+    from kindling.rl.training import calibration
+
+    try:
+        calibration.read(weights)
+    except UsageError as error:
+        return f"no judge yet: {error}"
+    return f"it judges as --judge rm:{out}"
 
 
 def _show(request: Request, report: dict[str, Any], kind: str | None) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kindling.errors import InputError
 from kindling.rl.formats import prompt
+from kindling.rl.policy.memory import LIGHTER, within_memory
 from kindling.rl.policy.runtime import hush, prepare
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Sampler:
             yield from self.batch(asked[start : start + self.size], sampling)
 
     def batch(self, asked: Sequence[Asked], sampling: Sampling | None = None) -> list[Sample]:
-        """A text for each of `asked`, drawn together."""
+        """A text for each of `asked`, drawn together. Raises `ConfigError` where memory does not do for so many."""
         sampling = sampling or Sampling()
         return self._generate(asked, sampling)
 
@@ -94,7 +95,13 @@ class Sampler:
             eos_token_id=self._ends,
             pad_token_id=self._ends[0] if pad is None else pad,
         )
-        with torch.inference_mode():
+        with (
+            torch.inference_mode(),
+            within_memory(
+                f"drawing {len(asked)} texts of up to {sampling.max_new_tokens} tokens at once",
+                "fewer together (--batch), or shorter ones (--max-new-tokens; in training train.completion_tokens)",
+            ),
+        ):
             rows = self._model.generate(
                 input_ids=given["input_ids"],
                 attention_mask=given["attention_mask"],
@@ -181,7 +188,8 @@ def _load_model(model: str) -> "PreTrainedModel":
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype="auto" if accelerated else torch.float32)
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{model}: no model to be had: {_first_line(error)}") from error
-    return loaded.to("cuda" if accelerated else "cpu")
+    with within_memory(f"loading {model}", LIGHTER):
+        return loaded.to("cuda" if accelerated else "cpu")
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kindling.errors import ConfigError, InputError
+from kindling.rl.policy.memory import LIGHTER, within_memory
 from kindling.rl.training import checkpoints
 from kindling.rl.training.arguments import is_main, processes
 from kindling.rl.training.checkpoints import Stop
@@ -90,11 +91,12 @@ def check_model(model: str) -> None:
 
 @contextmanager
 def loading(model: str) -> Iterator[None]:
-    """Turn what libraries raise for a model that is not there, or not whole, into a `ConfigError` of one line."""
+    """Turn what libraries raise for a model that is not there, not whole or too large into a `ConfigError`."""
     from safetensors import SafetensorError
 
     try:
-        yield
+        with within_memory(f"loading {model}", LIGHTER):
+            yield
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"{model}: cannot be loaded: {str(error).splitlines()[0]}") from error
 
@@ -107,7 +109,7 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     """Train to the end, or until `job.stop`; go on from the newest whole checkpoint, if there is one.
 
     A checkpoint that is taken for a stop waits for a step that is a multiple of `align`: one that ends a rollout.
-    `rows` is how many the trainer was given. Raises `InputError` if it took none.
+    `rows` is how many the trainer was given. Raises `InputError` if it took none, `ConfigError` out of memory.
     """
     from transformers import PrinterCallback
 
@@ -121,7 +123,11 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.add_callback(_watch(job, align))
     began = time.monotonic()
-    with checkpoints.stop_on_signal(job.stop), suppress(_AllDone):
+    with (
+        checkpoints.stop_on_signal(job.stop),
+        suppress(_AllDone),
+        within_memory("training", f"lower {' or '.join(_lower(job.settings))}"),
+    ):
         trainer.train(resume_from_checkpoint=str(start) if start else None)
     state = trainer.state
     # a signal at the last step changes nothing; a breach or an empty budget is what the run ended with
@@ -138,6 +144,16 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
 
 def _longest(settings: TrainSettings) -> Any:
     return getattr(settings, "max_tokens", None)
+
+
+def _lower(settings: TrainSettings) -> Iterator[str]:
+    """The settings that memory depends on most, with their values."""
+    for name in ("micro_batch", "max_tokens", "prompt_tokens", "completion_tokens"):
+        value = getattr(settings, name, None)
+        if value is not None and value > 1:
+            yield f"train.{name} (now {value})"
+    if not settings.gradient_checkpointing:
+        yield "the activations that are kept, by train.gradient_checkpointing=true"
 
 
 def _watch(job: Job, align: int) -> "TrainerCallback":

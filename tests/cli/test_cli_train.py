@@ -1,9 +1,14 @@
 """What `kindling train` does without torch: it plans, and refuses in one line what cannot be used, writing nothing."""
 
 import json
+from contextlib import closing
 
 import pytest
 
+from kindling.agents.calls import Answer
+from kindling.agents.ledger import Ledger, Paid
+from kindling.cli.training import request, run_folder
+from kindling.errors import ConfigError
 from kindling.tables import write_jsonl
 
 MODEL = {
@@ -180,3 +185,25 @@ def test_a_model_that_came_of_the_embedded_one_has_its_settings(kindling, files)
     (files / "model/config.json").write_text(json.dumps(MODEL | {"num_hidden_layers": 1, "vocab_size": 1000}))
     done = kindling("train", "sft", "--data", "d.jsonl", "--model", "model", "--out", "run", "--dry-run", "--json")
     assert done.answer["train"] == found["embedded"] != found["nobody/nothing"]
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_a_run_that_fails_before_its_first_checkpoint_is_left_only_where_it_holds_what_was_paid(files, paid):
+    made, _ = request(
+        "sft", model=str(files / "model"), source=files / "d.jsonl", out=files / "run", base=None, preset="default",
+        lora=None, merge=False, log="none", column="query", config=None, seed=0, resume=False, overrides=None,
+    )  # fmt: skip
+
+    def work():
+        with run_folder(made, {"stage": "sft"}):
+            (files / "run/trainer").mkdir()
+            if paid:
+                with closing(Ledger(files / "run/ledger.sqlite")) as ledger:
+                    ledger.put("key", "judge", "m", Paid(Answer("good"), 0.5, 1.0))
+            raise ConfigError("out of memory")
+
+    with pytest.raises(ConfigError, match="out of memory"):
+        work()
+    assert (files / "run").exists() == paid
+    if paid:
+        assert json.loads((files / "run/run.json").read_bytes())["status"] == "failed"

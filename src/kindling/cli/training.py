@@ -229,7 +229,7 @@ def run_folder(
         try:
             yield run
         except BaseException as error:
-            if isinstance(error, UsageError) and run.new and newest(request.out / "trainer") is None:
+            if isinstance(error, UsageError) and run.new and not _anything_done(request.out):
                 shutil.rmtree(request.out / "trainer", ignore_errors=True)
                 shutil.rmtree(request.out / "base", ignore_errors=True)
                 run.discard()
@@ -238,6 +238,11 @@ def run_folder(
             if isinstance(error, KeyboardInterrupt):
                 console.note("interrupted: the same command with --resume goes on")
             raise
+
+
+def _anything_done(folder: Path) -> bool:
+    """Whether a run got as far as a checkpoint, or an answer that was paid: a ledger of none leaves no file."""
+    return newest(folder / "trainer") is not None or any(folder.glob("*.sqlite"))
 
 
 def start(request: Request, run: RunFolder | None, *, quiet: bool) -> str:

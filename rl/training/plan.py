@@ -12,7 +12,7 @@ and time are estimates, and are called so:
                                     frozen), 2 for each token that is generated (Kaplan et al., arXiv 2001.08361)
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
@@ -86,16 +86,22 @@ def read_shape(folder: Path) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a training would take. Memory in bytes for each process, time in seconds; both are estimates."""
+class Work:
+    """What a training does, whatever the model is."""
 
-    parameters: int
-    trainable: int
     examples: int
     steps: int
     rollouts: int
     tokens: int
     judgements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Work):
+    """What it would take. Memory in bytes for each process, time in seconds; both are estimates."""
+
+    parameters: int
+    trainable: int
     memory: dict[str, int]
     seconds: float
 
@@ -103,6 +109,20 @@ class Plan:
     def memory_total(self) -> int:
         """All of it."""
         return sum(self.memory.values())
+
+
+def make_work(settings: TrainSettings, examples: int, tokens_each: float) -> Work:
+    """Count what a training on `examples` rows of about `tokens_each` tokens (GRPO: of the prompt alone) comes to."""
+    if isinstance(settings, GrpoSettings):
+        steps = _count(settings, examples // settings.prompts * settings.steps_per_rollout)
+        rollouts = -(-steps // settings.steps_per_rollout)
+        completions = rollouts * settings.completions
+        return Work(
+            examples, steps, rollouts, round(completions * (tokens_each + settings.completion_tokens)), completions
+        )
+    batch, longest = settings.batch, settings.max_tokens  # type: ignore[attr-defined]
+    steps = _count(settings, -(-examples // batch))
+    return Work(examples, steps, 0, round(steps * batch * min(tokens_each, longest)), 0)
 
 
 def make_plan(
@@ -115,33 +135,26 @@ def make_plan(
     processes: int = 1,
     cores: int = 1,
 ) -> Plan:
-    """Plan a training on `examples` rows of about `tokens_each` tokens (GRPO: of the prompt alone)."""
+    """Plan the same work of a model of this shape."""
+    work = make_work(settings, examples, tokens_each)
     trainable = shape.adapters(settings.lora_rank) if settings.mode == "lora" else shape.parameters
-    rollouts, completions = 0, 0
-    if isinstance(settings, GrpoSettings):
-        steps = _count(settings, examples // settings.prompts * settings.steps_per_rollout)
-        rollouts = -(-steps // settings.steps_per_rollout)
-        completions = rollouts * settings.completions
-        length = tokens_each + settings.completion_tokens
-        tokens = round(completions * length)
-        longest = settings.prompt_tokens + settings.completion_tokens
-    else:
-        batch, longest = settings.batch, settings.max_tokens  # type: ignore[attr-defined]
-        steps = _count(settings, -(-examples // batch))
-        tokens = round(steps * batch * min(tokens_each, longest))
     size, _ = micro_batch(settings.batch, settings.micro_batch, processes)  # type: ignore[attr-defined]
-    memory = _memory(shape, settings, trainable, size * longest, gpu=gpu)
+    workers = processes if gpu else cores
     return Plan(
+        **asdict(work),
         parameters=shape.parameters,
         trainable=trainable,
-        examples=examples,
-        steps=steps,
-        rollouts=rollouts,
-        tokens=tokens,
-        judgements=completions,
-        memory=memory,
-        seconds=_seconds(shape, settings, tokens, completions, gpu=gpu, workers=processes if gpu else cores),
+        memory=_memory(shape, settings, trainable, size * _longest(settings), gpu=gpu),
+        seconds=_seconds(shape, settings, work.tokens, work.judgements, gpu=gpu, workers=workers),
     )
+
+
+def _longest(settings: TrainSettings) -> int:
+    """Tokens of the longest text that is learned from."""
+    if isinstance(settings, GrpoSettings):
+        return settings.prompt_tokens + settings.completion_tokens
+    longest: int = settings.max_tokens  # type: ignore[attr-defined]
+    return longest
 
 
 def _count(settings: TrainSettings, an_epoch: int) -> int:

@@ -79,12 +79,31 @@ def test_an_endpoint_that_is_too_narrow_for_a_step_is_named_and_one_that_is_wide
 
 
 def test_a_model_of_the_hub_that_is_not_here_is_no_error_but_an_unknown(kindling, files):
-    done = kindling(
-        "train", "sft", "--data", "d.jsonl", "--model", "nobody/nothing", "--out", "run", "--dry-run", "--json"
-    )
+    command = ("train", "sft", "--data", "d.jsonl", "--out", "run", "--dry-run", "--model")
+    known = kindling(*command, "model", "--json").answer["plan"]
+    done = kindling(*command, "nobody/nothing", "--json")
     assert done.status == 0, done.err
-    assert done.answer["plan"] is None
     assert "nobody/nothing" in done.answer["unknown"]
+    unknown = {"parameters", "trainable", "memory", "memory_total", "seconds"}
+    assert {name for name, value in done.answer["plan"].items() if value is None} == unknown
+    # what does not depend on its shape is known
+    assert {**known, **dict.fromkeys(unknown)} == done.answer["plan"]
+    shown = kindling(*command, "nobody/nothing")
+    assert shown.out.count("unknown") == 4
+    assert "nobody/nothing: its config.json is not in the local cache" in shown.err
+
+
+def test_what_judging_costs_is_known_of_a_model_that_is_not_here(kindling, files):
+    (files / "kindling.toml").write_text(
+        '[endpoints.e]\nbase_url = "http://127.0.0.1:9/v1"\n'
+        '[roles.judge]\nendpoint = "e"\nmodel = "m"\nprice_in = 1.0\n'
+    )
+    command = ("train", "grpo", "--data", "d.jsonl", "--out", "run", "--uncertified", "--judge", "llm")
+    here, away = (
+        kindling(*command, "--model", model, "--dry-run", "--json").answer for model in ("model", "nobody/nothing")
+    )
+    assert away["cost"] == here["cost"] > 0
+    assert away["calls"] == here["calls"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """`kindling train --dry-run`: what a training would take, from the model's config.json and the data alone.
 
-A hub model whose config.json is not in the local cache is no error: what depends on it is said to be unknown, and why.
+A hub model whose config.json is not in the local cache is no error: what depends on its shape is said to be unknown,
+and why; what does not (steps, judgements, what they cost) is known all the same.
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,34 +14,36 @@ from kindling.cli import console
 from kindling.errors import InputError
 from kindling.rl.training import data
 from kindling.rl.training.arguments import processes
-from kindling.rl.training.plan import Plan, Shape, make_plan, read_shape
+from kindling.rl.training.plan import Plan, Shape, Work, make_plan, make_work, read_shape
 from kindling.rl.training.settings import GrpoSettings
 
 if TYPE_CHECKING:
     from kindling.cli.training import Request
 
+UNKNOWN = "unknown"
 TEMPLATE_TOKENS = 12  # what a chat template adds to a turn or two
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan, or why there is none."""
+    """The plan, or the work alone and why it is no more."""
 
-    plan: Plan | None
+    plan: Work
     unknown: str = ""
 
 
 def plan(request: "Request", rows: data.Data, examples: int) -> Planned:
     """Plan `request` on `examples` rows like those of `rows`."""
+    tokens = _tokens(request, rows)
     try:
         shape = _shape(request)
     except InputError as error:
-        return Planned(None, str(error))
+        return Planned(make_work(request.settings, examples, tokens), str(error))
     made = make_plan(
         shape,
         request.settings,
         examples,
-        _tokens(request, rows),
+        tokens,
         gpu=_has_gpu(),
         processes=processes(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -107,7 +110,7 @@ def describe(
                 "stage": request.stage,
                 "data": rows.card,
                 "train": request.settings.model_dump(),
-                "plan": asdict(found) | {"memory_total": found.memory_total} if found else None,
+                "plan": _answer(found),
                 "unknown": planned.unknown,
                 "calls": calls or {},
                 "cost": cost,
@@ -115,28 +118,34 @@ def describe(
         )
         return
     console.table("Data", ("what", "rows"), [("to train on", len(rows.rows)), *rows.left_out.items()])
-    if found is None:
-        console.note(f"parameters, memory and time are unknown: {planned.unknown}")
+    console.table("What it would take", ("what", "value"), _lines(request, found))
+    if isinstance(found, Plan):
+        memory = [(name, _bytes(size)) for name, size in (*found.memory.items(), ("all", found.memory_total))]
+        console.table("Memory of each process, an estimate", ("for", "about"), memory)
     else:
-        console.table("What it would take", ("what", "value"), _lines(request, found))
-        memory = [(name, _bytes(size)) for name, size in found.memory.items()]
-        console.table(
-            "Memory of each process, an estimate", ("for", "about"), [*memory, ("all", _bytes(found.memory_total))]
-        )
+        console.note(f"parameters, memory and time are unknown: {planned.unknown}")
     if calls:
         console.table("Model calls at most, without repairs", ("role", "calls"), list(calls.items()))
     console.out.print(f"cost about {cost:.4f}; nothing was run or written")
 
 
-def _lines(request: "Request", found: Plan) -> list[tuple[str, Any]]:
+def _answer(found: Work) -> dict[str, Any]:
+    """The plan as JSON data; null for what is unknown."""
+    known = asdict(found) | ({"memory_total": found.memory_total} if isinstance(found, Plan) else {})
+    return {**dict.fromkeys([*(one.name for one in fields(Plan)), "memory_total"]), **known}
+
+
+def _lines(request: "Request", found: Work) -> list[tuple[str, Any]]:
     rollouts = [("rollouts", f"{found.rollouts:,}"), ("judgements", f"{found.judgements:,}")]
+    plan = found if isinstance(found, Plan) else None
     return [
-        ("parameters", f"{found.parameters:,}"),
-        ("trainable parameters", f"{found.trainable:,}"),
+        ("parameters", f"{plan.parameters:,}" if plan else UNKNOWN),
+        ("trainable parameters", f"{plan.trainable:,}" if plan else UNKNOWN),
         ("optimizer steps", f"{found.steps:,}"),
         *(rollouts if isinstance(request.settings, GrpoSettings) else []),
         ("tokens, about", f"{found.tokens:,}"),
-        ("time on this machine, a guess", console.duration(found.seconds)),
+        ("time on this machine, a guess", console.duration(plan.seconds) if plan else UNKNOWN),
+        *([] if plan else [("memory", UNKNOWN)]),
     ]
 
 

@@ -143,8 +143,9 @@ def carry_out(request: Request, *, dry_run: bool = False, as_json: bool = False)
     ready(request)
     with run_folder(request, defining(request, rows), rows) as run:
         model = start(request, run, quiet=as_json)
-        total = plan.plan.steps if plan.plan else 0
-        with console.progress(f"training ({request.stage})", total, quiet=as_json or not is_main()) as advance:
+        with console.progress(
+            f"training ({request.stage})", plan.plan.steps, quiet=as_json or not is_main()
+        ) as advance:
             job = Job(
                 model,
                 request.out,

@@ -5,6 +5,9 @@
     plan            what it would take: parameters, memory, steps, time; needs no torch
     arguments       settings as the arguments of TRL's configurations
     sft, reward_model, grpo   one trainer each, made and run
+    scoring         what a reward model says of a text: a raw score
+    calibration     from scores to the probability of good
+    batching, reward_judge    a calibrated reward model as a judge, asked about many texts at once
     vllm            colocated or served rollouts, and the proof that new weights reach them
     checkpoints     which checkpoint is whole; how a run stops and goes on
     card            the model card

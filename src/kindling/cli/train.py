@@ -91,7 +91,7 @@ def rm(
     set_: Overrides = None,
     json: options.Json = False,
 ) -> None:
-    """Train a reward model on pairs, and say how well it does on queries that it has not seen.
+    """Train a reward model on pairs, and say how well it does on queries that it has not seen. It judges as rm:OUT.
 
     [bold]Examples[/bold]
 

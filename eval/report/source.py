@@ -115,6 +115,18 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         yield found
 
 
+def spent_by_judges(record: dict[str, Any]) -> dict[str, Any]:
+    """What a training's judges came to, a ledger each (`spent` of its record), as other runs say it."""
+    spent = (record.get("spent") or {}).values()
+    if not spent:
+        return {}
+    return {
+        "calls": sum(one["calls"] for one in spent),
+        "cost": sum(one["cost"] for one in spent),
+        "roles": [role for one in spent for role in one["roles"]],
+    }
+
+
 def money(record: dict[str, Any]) -> tuple[Figure, ...]:
     """What the calls came to, as a figure."""
     if record.get("calls") is None:

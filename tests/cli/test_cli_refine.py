@@ -175,6 +175,8 @@ def test_a_budget_stops_it_and_a_larger_one_goes_on(kindling, tmp_path):
         assert short.status == 3
         assert "--resume" in short.err
         assert server.stats()["requests"] == 100
+        record = orjson.loads((tmp_path / "run/run.json").read_bytes())
+        assert (record["status"], record["calls"]) == ("stopped", 100)
         done = kindling(*arguments, "--resume")
         assert done.status == 0, done.err
         assert server.stats()["repeated"] == 0

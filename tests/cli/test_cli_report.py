@@ -2,6 +2,7 @@
 
 import pytest
 
+from kindling.eval.report.reading import chapters_of
 from kindling.prompts.taskpack import load_pack
 from kindling.tables import write_jsonl
 from tests.cli.running import project, queries, rows_of, serve
@@ -111,6 +112,21 @@ def test_a_budget_that_ran_out_is_reported_as_unfinished(kindling, tmp_path):
     assert "This run is unfinished: it was stopped." in page
     assert "not worked on: a limit was reached" in page
     assert 0 < len(rows_of(tmp_path / "r/records.jsonl")) < 9
+
+
+def test_what_an_evaluation_cost_is_reported_however_it_ended(kindling, tmp_path):
+    with serve() as server:
+        project(tmp_path, server)
+        command = ("eval", "llm", "--queries", queries(tmp_path, 8), "--judge", "llm", "--out", "r")
+        for more, calls in ((("--max-calls", "10"), 10), (("--resume",), 16)):
+            kindling(*command, *more)
+            assert kindling("report", "r").status == 0
+            (chapter,) = chapters_of(tmp_path / "r")
+            (figure,) = (one for one in chapter.figures if one.name == "model calls")
+            assert figure.value == str(calls)
+            assert float(figure.note.removeprefix("cost ")) > 0
+            (cost,) = (section.blocks[0].rows for section in chapter.sections if section.name == "cost")
+            assert {role: count for role, _, count, *_ in cost} == {"generator_strong": 8, "judge": calls - 8}
 
 
 def test_a_folder_of_several_runs_is_one_page(kindling, tmp_path):

@@ -186,6 +186,19 @@ def test_an_evaluation_that_was_cut_short_shows_its_texts(tmp_path):
     assert "too long" in page
 
 
+def test_what_the_judges_of_a_training_cost_is_told_also_where_a_budget_ended_it(tmp_path):
+    path = grown(tmp_path / "r", growth=0)
+    assert "model calls" not in [one.name for one in chapters_of(path)[0].figures]
+    role = {"role": "judge", "model": "m", "calls": 4, "prompt_tokens": 9, "completion_tokens": 5, "cost": 0.25}
+    ledger = {"calls": 4, "cost": 0.25, "roles": [role], "this_process": None}
+    record = orjson.loads((path / "run.json").read_bytes())
+    write_json(path / "run.json", record | {"spent": {"ledger.sqlite": ledger, "shadow.sqlite": ledger}})
+    (chapter,) = chapters_of(path)
+    assert ("8", "model calls", "cost 0.5000") in [(one.value, one.name, one.note) for one in chapter.figures]
+    (cost,) = (section.blocks[0].rows for section in chapter.sections if section.name == "cost")
+    assert [row[:3] for row in cost] == [("judge", "m", 4), ("judge", "m", 4)]
+
+
 def test_proposals_show_what_changed_what_it_did_and_why_it_was_refused(tmp_path):
     accepted, refused = blocks(played(tmp_path / "r"), Difference)
     assert accepted.tag.words == "accepted"

@@ -16,7 +16,7 @@ from kindling.eval.report.blocks import Block, Chapter, Chart, Charts, Facts, Fi
 from kindling.eval.report.charts.lines import Allowed, Curve, Points, lines
 from kindling.eval.report.readers.completions import browse
 from kindling.eval.report.readers.training import measured, metrics, series, settings
-from kindling.eval.report.source import Run, repeat, rows
+from kindling.eval.report.source import Run, money, repeat, rows, spending, spent_by_judges
 from kindling.eval.report.words import number
 
 TERMS = "reward_terms/"
@@ -49,6 +49,7 @@ def read(run: Run) -> Chapter:
     limits = run.settings.get("firewall", {})
     steps = len(watched)
     judges = " and ".join(str(one) for one in (run.settings.get("judge"), run.settings.get("reward_model")) if one)
+    spent = spent_by_judges(run.record)
     fate = f"stopped by the firewall at step {breach['step'] + 1}" if breach else run.status.words
     sections = (
         Section(
@@ -62,6 +63,7 @@ def read(run: Run) -> Chapter:
         *browse(run),
         *measured(run.record.get("measured") or {}),
         settings(run),
+        *spending(spent),
         repeat(run),
     )
     return Chapter(
@@ -70,7 +72,7 @@ def read(run: Run) -> Chapter:
         status=Tag("breach", "alarm") if breach else run.status,
         lead=f"{run.settings.get('model')}, rewarded by {judges}: {steps:,} steps, {fate}.",
         facts=run.when(run.record.get("seconds")),
-        figures=tuple(_figures(watched, limits, run)),
+        figures=(*_figures(watched, limits, run), *money(spent)),
         sections=sections,
         notice=_notice(run, breach, steps),
         made=str(run.record.get("started", "")),

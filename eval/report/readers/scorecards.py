@@ -366,6 +366,7 @@ def _unfinished(run: Run) -> Chapter:
             Section(
                 "texts", "The texts so far", (table, Records.of("texts", "query", ("group",), entries, "texts.jsonl"))
             ),
+            *spending(run.record),
             repeat(run),
         ),
         notice=run.notice("The scorecard comes when every text is judged; the same command with --resume goes on.")

@@ -11,8 +11,9 @@ On a resume texts stay as they are, only verdicts that are missing are asked for
 
 import asyncio
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kindling.agents.budget import Budget
 from kindling.cli import casting, comparing, console, contestants, scored, writing
@@ -25,6 +26,9 @@ from kindling.errors import BudgetSpent, ConfigError, UsageError
 from kindling.eval.scorecard.sheets import Row, Written
 from kindling.graphs.engine import stop_on_interrupt
 from kindling.runs import RunFolder, open_run, versions
+
+if TYPE_CHECKING:
+    from kindling.agents.ledger import Total
 
 CUT_SHORT = 3
 INTERRUPTED = 130
@@ -80,20 +84,23 @@ def _work(evaluation: Evaluation, run: RunFolder, *, as_json: bool) -> int:
     ):
         comparer = evaluation.comparer
         pairs = comparing.Comparing(comparer, preferences, evaluation.make) if comparer else None
+        budget = _budget(request.config, run)
         try:
-            spent, stopped = asyncio.run(_run(evaluation, run, texts, verdicts, pairs, quiet=as_json))
+            stopped = asyncio.run(_run(evaluation, run, texts, verdicts, pairs, budget, quiet=as_json))
         except BudgetSpent as end:
             run.save(status="stopped")
             run.event("stopped", why=str(end))
             console.note(f"stopped: {end}; --resume with a larger limit goes on, and pays for nothing twice")
             return CUT_SHORT
+        finally:
+            run.save(**(spent := _spent(budget, run)))
         if stopped:
-            run.save(status="interrupted", **spent)
+            run.save(status="interrupted")
             run.event("stopped", why="interrupted")
             console.note("interrupted: the same command with --resume goes on")
             return INTERRUPTED
         scorecard = score(evaluation, Kept(texts, verdicts, retry=request.retry), pairs, run)
-    run.save(status="finished", **spent)
+    run.save(status="finished")
     run.event("finished")
     scored.show(scorecard, spent, request.out, as_json=as_json)
     return 0
@@ -105,13 +112,13 @@ async def _run(
     texts: Appended[TextLine],
     verdicts: Appended[VerdictLine],
     pairs: comparing.Comparing | None,
+    budget: Budget,
     *,
     quiet: bool,
-) -> tuple[dict[str, Any], bool]:
-    """Have every text written, judged and compared; says what it came to, and whether Ctrl-C ended it."""
+) -> bool:
+    """Have every text written, judged and compared; says whether Ctrl-C ended it."""
     request = evaluation.request
     kept = Kept(texts, verdicts, retry=request.retry)
-    budget = _budget(request.config, run)
     with stop_on_interrupt() as stop:
         for entrant in evaluation.entrants:
             await _write(evaluation, entrant, kept, texts, run, budget, stop, quiet=quiet)
@@ -122,20 +129,29 @@ async def _run(
         if pairs is not None and not stop.is_set():
             asked = comparing.pairs_of(evaluation.rows, sheets_of(evaluation, kept))
             await pairs.ask(asked, run, budget, stop, retry=request.retry, quiet=quiet)
-        stopped = stop.is_set()
-    return {"calls": budget.calls, "cost": budget.cost}, stopped
+        return stop.is_set()
 
 
 def _budget(config: Config, run: RunFolder) -> Budget:
     """What is left of the limits, after all that this run has paid before."""
-    ledger = run.path / casting.LEDGER
-    if not ledger.exists():
-        return Budget(config.budget)
+    paid = _paid(run)
+    return Budget(config.budget, sum(one.calls for one in paid), sum(one.cost for one in paid))
+
+
+def _spent(budget: Budget, run: RunFolder) -> dict[str, Any]:
+    """What all processes that worked on the run came to, however it ended, for run.json."""
+    return {"calls": budget.calls, "cost": budget.cost, "roles": [asdict(one) for one in _paid(run)]}
+
+
+def _paid(run: RunFolder) -> "list[Total]":
+    """The sums of the run's ledger by role; none where nobody was paid."""
     from kindling.agents.ledger import Ledger
 
-    with closing(Ledger(ledger)) as paid:
-        totals = paid.totals()
-    return Budget(config.budget, sum(one.calls for one in totals), sum(one.cost for one in totals))
+    file = run.path / casting.LEDGER
+    if not file.exists():
+        return []
+    with closing(Ledger(file)) as ledger:
+        return ledger.totals()
 
 
 async def _write(

@@ -235,8 +235,11 @@ async def _play(
                 advance(len(now.rounds), f"{len(refined.versions(now)) - 1} accepted · cost {troupe.cost:.4f}")
 
             graph = build(troupe.players, gate, set_up.material, settings, on_round, stop)
-            standing = await play(graph, standing, settings)
-            test = await _compare(set_up, troupe.players, gate, standing)
+            try:
+                standing = await play(graph, standing, settings)
+                test = await _compare(set_up, troupe.players, gate, standing)
+            finally:  # also of a game that a budget ended
+                run.save(**troupe.spent())
             if stop.is_set():
                 raise Stopped
         return standing, test, troupe.spent()

@@ -1,11 +1,12 @@
 """`kindling eval --arms`: the commands that it comes to, and a run of several commands that stops and goes on."""
 
+import re
 import signal
 
 import orjson
 import pytest
 
-from kindling.cli import experiment
+from kindling.cli import demo_loop, experiment
 from kindling.cli import steps as commands_run
 from kindling.cli.arms import ARMS
 from kindling.cli.steps import Step
@@ -54,6 +55,19 @@ def test_every_arm_is_evaluated_by_the_reward_and_by_a_judge_that_was_none(kindl
     ]
     assert option(evaluation, "--judge") == ["embedded", "lexical:learned.npz"]
     assert len(option(evaluation, "--certificate")) == 2
+
+
+@pytest.mark.parametrize("whole", ["demo", "experiment"])
+def test_a_step_takes_what_one_before_it_has_made(kindling, whole):
+    commands = (
+        [list(step.arguments) for step in demo_loop.commands("greetings", 7)] if whole == "demo" else plan(kindling)
+    )
+    assert [one[:2] for one in commands[1:4:2]] == [["train", "sft"], ["train", "rm"]]
+    made = {"prompts.jsonl", "sampled.jsonl", "held-out.jsonl", "queries.txt", "sampled.txt", "held-out.txt"}
+    for one in commands:
+        words = [re.split("[:=]", word)[-1] for word in one]
+        made |= {"base", *option(one, "--out")}
+        assert {word.partition("/")[0] for word in words if "/" in word or "." in word} <= made, one
 
 
 def test_settings_go_to_the_commands_that_know_them(kindling, tmp_path):

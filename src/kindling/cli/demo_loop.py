@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kindling.cli import console
+from kindling.cli.groundwork import LEARNED, groundwork
 from kindling.cli.report import write
 from kindling.cli.steps import Step, check, is_result, run_step
 from kindling.prompts.taskpack import load_pack
@@ -22,7 +23,6 @@ from kindling.tables import read_rows
 QUERIES = 1200
 STEPS = 40
 SAMPLED = 200  # queries that the policy writes to for its own pairs
-LEARNED = "lexical:learned.npz"
 MODELS = ("base=base", "sft=sft", "grpo=grpo")
 
 
@@ -34,7 +34,7 @@ def go_round(folder: Path, task: str, seed: int) -> int:
     held_out = [str(row["query"]) for row in read_rows(pack.file("queries.txt"), ("query",), "query")]
     _write_queries(folder, pack.file("queries.toml"), tuple(held_out), seed)
     took: list[tuple[str, str]] = []
-    for step in _steps(task, seed):
+    for step in commands(task, seed):
         status, seconds = run_step(step, folder)
         took.append((step.title, console.duration(seconds)))
         if status and not (status == 1 and is_result(step, folder)):
@@ -55,25 +55,12 @@ def _write_queries(folder: Path, made_of: Path, held_out: tuple[str, ...], seed:
         (folder / name).write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
-def _steps(task: str, seed: int) -> Sequence[Step]:
+def commands(task: str, seed: int) -> Sequence[Step]:
     """The loop. Paths are relative to its folder."""
     same = ("--seed", str(seed), "--set", f"project.task={task}")
+    queries = ("queries.txt", "--source", "embedded")
     return [
-        Step("curate", ("curate", "queries.txt", "--source", "embedded", "--out", "curate", *same), "curate"),
-        Step(
-            "SFT, base included", ("train", "sft", "--data", "curate", "--base", "base", "--out", "sft", *same), "sft"
-        ),
-        Step(
-            "curate what it writes",
-            ("curate", "sampled.txt", "--source", "policy:sft/model", "--judge", "embedded", "--out", "samples", *same),
-            "samples",
-        ),
-        Step("reward model", ("train", "rm", "--data", "samples", "--model", "sft/model", "--out", "rm", *same), "rm"),
-        Step(
-            "learn a judge",
-            ("fit-judge", "curate/pairs.jsonl", "--out", "learned.npz", "--seed", str(seed)),
-            "learned.npz",
-        ),
+        *groundwork(queries, "sampled.txt", "embedded", ("--base", "base"), seed, same),
         Step(
             "certify",
             ("certify", "--judge", "embedded", "--out", "certificate.json", *same),

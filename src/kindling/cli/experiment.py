@@ -26,6 +26,7 @@ from kindling.agents.embedded.queries import QueryWriter
 from kindling.cli import casting, console, scored
 from kindling.cli.appended import Appended
 from kindling.cli.arms import ARMS, Arm
+from kindling.cli.groundwork import LEARNED, groundwork
 from kindling.cli.lineage import placed
 from kindling.cli.steps import Step, check, is_result, run_step, stopped_by
 from kindling.config import FILE as CONFIG_FILE
@@ -38,7 +39,6 @@ from kindling.rl.training.settings import split
 from kindling.runs import RunFolder, open_run, versions
 from kindling.tables import read_rows, sha256, write_jsonl
 
-LEARNED = "lexical:learned.npz"
 EMBEDDED = "embedded"
 CUT_SHORT = 3
 INTERRUPTED = 130
@@ -197,24 +197,9 @@ def commands(request: Request) -> list[Step]:
     start = ("--base", "base") if request.model == EMBEDDED else ("--model", _path(request.model))
     plain = [one for one in own if one.startswith("train.")]
     certified = [(judge, f"certificate-{place}.json") for place, judge in enumerate(_evaluating(request))]
+    queries = ("prompts.jsonl", "--judge", reward)
     return [
-        Step("curate", ("curate", "prompts.jsonl", "--judge", reward, "--out", "curate", *same), "curate"),
-        Step("SFT", ("train", "sft", "--data", "curate", *start, "--out", "sft", *same, *_set(plain)), "sft"),
-        Step(
-            "curate what SFT writes",
-            ("curate", "sampled.jsonl", "--source", "policy:sft/model", "--judge", reward, "--out", "samples", *same),
-            "samples",
-        ),
-        Step(
-            "reward model",
-            ("train", "rm", "--data", "samples", "--model", "sft/model", "--out", "rm", *same, *_set(plain)),
-            "rm",
-        ),
-        Step(
-            "learn a judge",
-            ("fit-judge", "curate/pairs.jsonl", "--out", "learned.npz", "--seed", str(request.seed)),
-            "learned.npz",
-        ),
+        *groundwork(queries, "sampled.jsonl", reward, start, request.seed, same, _set(plain)),
         *(
             Step(f"certify {judge}", ("certify", "--judge", judge, "--out", file, *same), file, may_fail=True)
             for judge, file in certified

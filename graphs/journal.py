@@ -1,9 +1,9 @@
 """The row journal: finished outcomes on disk, in the order they finished, so that a run can be killed and go on.
 
-    {"key": "…", "outcome": {…}}    one line a row, appended with one write
+    {"key": "…", "outcome": {…}}    one line a row
 
-A process that is killed tears at most its last line, which the next opening cuts off; that row is run again. (Nothing
-is flushed to the disk itself: a power cut may cost the last rows, whose calls the ledger still has.)
+What becomes of the file in a kill says `kindling.lines`; a row whose line was torn or lost is run again, and its calls
+are in the ledger.
 
 The key stands for everything that shapes a row: settings, templates, models. Only lines under the present key count, so
 a row that was finished under another template is run again; its old line stays in the file. Memory holds the place of
@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import orjson
 
-from kindling.errors import InputError, RunFolderError
+from kindling.errors import InputError
+from kindling.lines import Lines
 from kindling.records import Outcome, Query, Status, load
 
 
@@ -37,28 +38,14 @@ class RowJournal:
         self.path = path
         self.key = key
         self._rows: dict[int, Entry] = {}
-        try:
-            self._file = path.open("a+b", buffering=0)
-        except OSError as error:
-            raise RunFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
-        self._end = self._read()
-        self._file.truncate(self._end)
-
-    def _read(self) -> int:
-        """Take in the lines under the present key; returns where the last whole line ends."""
-        end = 0
-        with self.path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    data = orjson.loads(line)
-                    if data["key"] == self.key:
-                        self._enter(end, load(Outcome, data["outcome"], str(self.path)))
-                except (orjson.JSONDecodeError, KeyError, TypeError, InputError):
-                    pass  # garbled, or of another version of the records: its row is run again
-                end += len(line)
-        return end
+        self._lines = Lines(path)
+        for place, line in self._lines:
+            try:
+                data = orjson.loads(line)
+                if data["key"] == key:
+                    self._enter(place, load(Outcome, data["outcome"], str(path)))
+            except (orjson.JSONDecodeError, KeyError, TypeError, InputError):
+                pass  # garbled, or of another version of the records: its row is run again
 
     def _enter(self, offset: int, outcome: Outcome) -> None:
         query = outcome.query
@@ -81,16 +68,7 @@ class RowJournal:
 
     def add(self, outcome: Outcome) -> None:
         """Append a finished row. Raises `TypeError` if it is no JSON, `RunFolderError` if the disk refuses it."""
-        line = orjson.dumps({"key": self.key, "outcome": outcome}, option=orjson.OPT_APPEND_NEWLINE)
-        try:
-            written = self._file.write(line)
-        except OSError as error:
-            raise RunFolderError(f"{self.path}: cannot be written: {error.strerror or error}") from error
-        if written != len(line):
-            self._file.truncate(self._end)  # or the next row would start inside this one
-            raise RunFolderError(f"{self.path}: the disk is full")
-        self._enter(self._end, outcome)
-        self._end += len(line)
+        self._enter(self._lines.append({"key": self.key, "outcome": outcome}), outcome)
 
     def outcomes(self, until: int | None = None) -> Iterator[Outcome]:
         """Read the finished rows one by one in input order, up to and including row `until`."""
@@ -103,7 +81,7 @@ class RowJournal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._lines.close()
 
     def __enter__(self) -> "RowJournal":
         return self

@@ -1,8 +1,9 @@
 """The sentences that the numbers allow, and no others.
 
-Two models are called apart only where the exact test, corrected for all pairs, is below 5 % *and* the interval of their
-difference leaves 0 out; else the sentence says that they are not distinguishable on these queries, which is not that
-they are equal. A judge that is tied to a model is named as such in every sentence that rests on it.
+Two models are called apart only where the exact test, corrected for all pairs of one judge on one group of queries, is
+below 5 % *and* the interval of their difference leaves 0 out; else the sentence says that they are not distinguishable
+on these queries, which is not that they are equal. A judge that is tied to a model is named as such in every sentence
+that rests on it.
 Warnings say what would make a reader draw the wrong conclusion from the tables.
 """
 
@@ -31,6 +32,7 @@ def conclude(
 ) -> tuple[Conclusion, ...]:
     """Put comparisons into words, then what one has to know about models and judges."""
     found = [_compared(one) for one in comparisons]
+    found += _families(comparisons)
     found += [_warning(model.name, model.note) for model in models if model.note]
     found += [warning for judge in judges for warning in _about_judge(judge, cards)]
     found += [warning for card in cards if card.group == ALL for warning in _about_card(card)]
@@ -56,6 +58,16 @@ def _compared(one: Comparison) -> Conclusion:
     said = "is called good more often than" if by_rates else "is preferred to"
     words = f"{better} {said} {worse} on {where} by {by} ({measured})"
     return Conclusion("better", words, one.judge, one.group)
+
+
+def _families(comparisons: Sequence[Comparison]) -> Iterator[Conclusion]:
+    """What the corrected p is corrected for, where that is not every comparison there is."""
+    tables = len({(one.judge, one.group) for one in comparisons})
+    if tables > 1:
+        family = "each p is corrected (Holm) for the pairs of one judge on one group of queries"
+        yield _warning(
+            "p", f"{family}; there are {tables} such tables, and the more there are, the more differ by chance"
+        )
 
 
 def _mirrored(estimate: Estimate, total: float) -> Estimate:

@@ -9,7 +9,7 @@ texts to query q gained over the other's (good texts, or any score),
                  differ on no query would differ by 0 for certain
     p            P(|Σ ± d_q| ≥ |Σ d_q|), exact, with either sign equally likely (R. A. Fisher 1935; of one text a query
                  this is McNemar's exact test)
-    p_holm       the same, corrected for all pairs of models (S. Holm, Scand. J. Stat. 1979)
+    p_holm       the same, corrected for all pairs of models by one judge on one group (S. Holm, Scand. J. Stat. 1979)
     wins, ties   by scores: a win is a score higher by more than the band
 
 A judge sees one text at a time, so the order of two texts cannot matter to it; a judge of labels alone ties wherever it

@@ -85,6 +85,19 @@ def test_significance_that_does_not_survive_the_number_of_pairs_is_no_conclusion
     assert sentences(found, "better") == []
 
 
+def test_the_family_that_p_is_corrected_for_is_said_where_there_are_several():
+    rng = np.random.default_rng(5)
+    sheets = [sheet(name, (rng.random(40) < 0.5).astype(float)) for name in "abc"]
+    judge = replace(FREE, independent_of=("a", "b", "c"))
+    alone = measure(rows(40), sheets, models(*"abc"), [judge], TOOLS)
+    assert not any(said.startswith("p: ") for said in sentences(alone, "warning"))
+    grouped = measure([*rows(20, "x"), *rows(20, "y")], sheets, models(*"abc"), [judge], TOOLS)
+    (said,) = (said for said in sentences(grouped, "warning") if said.startswith("p: "))
+    assert "for the pairs of one judge on one group of queries; there are 3 such tables" in said
+    # a table is corrected by itself, as it would be alone
+    assert [one.p_holm for one in grouped.comparisons if one.group == ALL] == [one.p_holm for one in alone.comparisons]
+
+
 def test_an_interval_that_holds_0_forbids_what_the_test_allows():
     assert not apart(Estimate(0.1, -0.01, 0.2), 0.001)
     assert not apart(Estimate(0.1, 0.01, 0.2), 0.2)

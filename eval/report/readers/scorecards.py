@@ -201,10 +201,13 @@ def _pairs(found: Scorecard, group: str, pairs: Sequence[Comparison]) -> Iterato
             )
             for one in here
         )  # fmt: skip
+        tests = (
+            f"Exact two-sided tests, corrected by Holm for the {many(len(here), 'pair')} by this judge on these queries"
+        )
         order = "; ".join(dict.fromkeys(one.order for one in here if one.order))
         yield Folded(
             f"Every pair by {judge}",
-            (Table(heads, lines, f"Exact two-sided tests, corrected by Holm. Order of the two: {order}."),),
+            (Table(heads, lines, f"{tests}. Order of the two: {order}."),),
         )
 
 

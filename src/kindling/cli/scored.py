@@ -172,7 +172,8 @@ def _comparisons(scorecard: Scorecard) -> None:
         for one in scorecard.comparisons
     ]
     columns = ("models", "judge", "difference, points", "p (Holm)", "won/tied/lost")
-    console.table("Pairs of models on the same queries; *: not independent of them", columns, rows)
+    title = "Pairs of models on the same queries, p corrected for those of one judge and group"
+    console.table(f"{title}; *: not independent of them", columns, rows)
 
 
 def conclusions(scorecard: Scorecard) -> None:

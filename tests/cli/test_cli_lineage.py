@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from kindling.cli.lineage import placed, ties, ties_of
+from kindling.cli.lineage import from_here, placed, ties, ties_of
 from kindling.eval.scorecard.card import Tie
 from kindling.rl.training import data
 from kindling.rl.training.card import CardFacts, card
@@ -83,6 +83,20 @@ def test_a_reward_model_that_judges_is_one_by_its_run_and_by_its_model(trained, 
     assert {placed(name) for name in named} == {named[1]}
     for name in named:
         assert ties_of({"stage": "grpo", "judge": name}) == (Tie(named[1], "reward"), Tie("llm", TAUGHT_REWARD))
+
+
+def test_what_is_written_down_names_no_folder_above_and_is_found_again(trained, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    rm = trained("runs/rm", {"stage": "rm"})
+    found = ties_of({"stage": "grpo", "reward_model": "runs/rm/model"})
+    assert found == (Tie(f"rm:{rm}", "reward"),)
+    assert from_here(found) == (Tie("rm:runs/rm/model", "reward"),)
+    grpo = trained("runs/grpo", {"stage": "grpo"})
+    write_json(tmp_path / "runs/grpo/run.json", {"command": "train grpo", "settings": {}, "ties": from_here(found)})
+    for folder in (tmp_path, tmp_path / "elsewhere"):
+        monkeypatch.chdir(folder)
+        assert ties(tmp_path / grpo) == found
 
 
 def test_a_circle_of_runs_ends(tmp_path, trained):

@@ -11,7 +11,7 @@ when the folders before it are gone. For a run that was made before runs did so 
 record says is no tie here: nobody knows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,8 @@ def ties(model: Path, generations: int = GENERATIONS) -> tuple[Tie, ...]:
         return ()
     record = read_record(run)
     if "ties" in record:
-        return tuple(load(Tie, one, f"{run}: run.json: ties") for one in record["ties"])
+        told = [load(Tie, one, f"{run}: run.json: ties") for one in record["ties"]]
+        return tuple(Tie(placed(one.judge, run.parent), one.how) for one in told)
     return ties_of(record["settings"], at=run.parent, generations=generations - 1)
 
 
@@ -104,7 +105,15 @@ def _whole(folder: Path) -> Path:
 
 
 def placed(judge: str, folder: Path = Path()) -> str:
-    """The name of a judge; that of a learned one with its whole path, if it lies where runs were started or here."""
+    """The name of a judge; that of a learned one with its whole path, if it lies here, in `folder` or in one above."""
     learned = casting.learned_from(judge)
-    there = next((at for at in (learned, folder / learned) if at.exists()), None) if learned else None
+    if learned is None:
+        return judge
+    above = folder.resolve()
+    there = next((at for at in (learned, *(one / learned for one in (above, *above.parents))) if at.exists()), None)
     return f"{judge.partition(':')[0]}:{_whole(there).resolve()}" if there else judge
+
+
+def from_here(found: Iterable[Tie]) -> tuple[Tie, ...]:
+    """The same ties, to be written down: what lies here is named without the folders above, which are nobody else's."""
+    return tuple(Tie(one.judge.replace(f":{Path.cwd()}/", ":"), one.how) for one in found)

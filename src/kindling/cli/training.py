@@ -215,7 +215,7 @@ def run_folder(
     if not is_main():
         yield None
         return
-    ties = lineage.ties_of(settings, judged)
+    ties = lineage.from_here(lineage.ties_of(settings, judged))
     with closing(open_run(request.out, f"train {request.stage}", settings, resume=request.resume)) as run:
         run.save(
             status="running",
@@ -295,7 +295,7 @@ def finish(
             steps=result.steps,
             measured=result.measured,
             judged=judged,
-            ties=tuple((one.judge, one.how) for one in lineage.ties(weights)),
+            ties=tuple((one.judge, one.how) for one in lineage.from_here(lineage.ties(weights))),
             warning=warning,
             stopped=result.stopped,
         )

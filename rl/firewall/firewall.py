@@ -18,9 +18,9 @@ from pydantic import ConfigDict
 
 from kindling.rl.firewall.exploit import Evidence, find
 from kindling.rl.firewall.measures import Change, adjusted, change, clusters, logged
-from kindling.rl.firewall.phrases import containing, counted, extended, phrases
 from kindling.rl.firewall.report import Sample, StepReport
 from kindling.rl.firewall.settings import Limits
+from kindling.rl.rewards.phrases import containing, counted, extended, phrases
 
 BREACH = "breach.json"  # in the run folder
 _STRICT = ConfigDict(extra="forbid")

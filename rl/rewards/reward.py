@@ -15,14 +15,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from kindling.errors import BudgetSpent, UsageError
 from kindling.records import Label
-from kindling.rl.rewards.shape import CaseOf
+from kindling.rl.rewards.length_control import LengthControl, Rated
+from kindling.rl.rewards.shape import CaseOf, asks_for_size
 from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 LOG = logging.getLogger("kindling.rl.rewards")
+UNREAD = ValueError("the batch cannot be read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,10 @@ class Batch:
     seconds: float
 
 
+Said = list[tuple[str, str]]
+"""(query, text) pairs."""
+
+
 class Watch(Protocol):
     """Looks at each batch while it is rewarded, and has no influence on the rewards."""
 
@@ -72,8 +79,9 @@ class Reward:
 
     `qualities` and `gates` are the terms (the package's docstring has the formula), `case_of` measures a text's facts,
     `watches` go along with every batch, `sink` is handed each batch for good (a log), and `drain` gives those since the
-    last `drain` to whoever checks the run. `failures` counts the reasons of None rows, `stopped` is the line of what
-    ended scoring for good.
+    last `drain` to whoever checks the run. `gather` makes one list of the lists of all processes; each calls it twice a
+    batch, whatever fails, so that none waits for another. `length_control` is the strength of `LengthControl` on the
+    rewards. `failures` counts the reasons of None rows, `stopped` is the line of what ended scoring for good.
     """
 
     def __init__(
@@ -84,6 +92,8 @@ class Reward:
         *,
         watches: Sequence[Watch] = (),
         sink: Callable[[Batch], None] | None = None,
+        gather: Callable[[list[Any]], list[Any]] = list,
+        length_control: float = 0.0,
     ) -> None:
         """Raises `ValueError` without a quality, or if two terms have one name."""
         names = [*(part.term.name for part in qualities), *(part.term.name for part in gates)]
@@ -98,6 +108,8 @@ class Reward:
         self._case_of = case_of
         self._watches = tuple(watches)
         self._sink = sink
+        self._gather = gather
+        self._length_control = length_control
         self._batches: list[Batch] = []
         self._calls = 0
 
@@ -113,12 +125,12 @@ class Reward:
         self._calls += 1
         queries = columns.get("query") or [text_of(prompt, "user") for prompt in prompts]
         texts = [text_of(completion, "assistant") for completion in completions]
-        scores = await self._score(step, queries, texts)
-        rows = tuple(
-            self._row(step, query, text, [one[place] for one in scores])
-            for place, (query, text) in enumerate(zip(queries, texts, strict=True))
-        )
-        self._keep(Batch(step, rows, time.monotonic() - started), columns.get("log_metric"))
+        answers = self._answers(queries, texts, self._gather(list(zip(queries, texts, strict=True))))
+        scores = await self._score(step, answers) if answers else [_all_failed(UNREAD, len(texts))] * len(self._terms)
+        each = [[one[place] for one in scores] for place in range(len(texts))]
+        rewards, slope = self._controlled(answers, [self._composed(one) for one in each])
+        rows = tuple(map(partial(self._row, step), queries, texts, each, rewards))
+        self._keep(Batch(step, rows, time.monotonic() - started), slope, columns.get("log_metric"))
         return [row.reward for row in rows]
 
     def drain(self) -> list[Batch]:
@@ -126,19 +138,23 @@ class Reward:
         batches, self._batches = self._batches, []
         return batches
 
-    async def _score(self, step: int, queries: Sequence[str], texts: Sequence[str]) -> list[list[Score]]:
-        """The scores of each term, in order. Everything that failed is a score without value."""
+    def _answers(self, queries: Sequence[str], texts: Sequence[str], everywhere: Said) -> list[Answer]:
+        """The batch with its measured facts; empty if it cannot be read."""
+        groups = {query: place for place, query in enumerate(dict.fromkeys(queries))}
+        elsewhere = {query: tuple(text for other, text in everywhere if other != query) for query in groups}
         try:
-            groups = {query: place for place, query in enumerate(dict.fromkeys(queries))}
-            answers = [
-                Answer(query, text, self._case_of(query, text), groups[query])
+            return [
+                Answer(query, text, self._case_of(query, text), groups[query], elsewhere[query])
                 for query, text in zip(queries, texts, strict=True)
             ]
-        except Exception as error:
+        except Exception:
             LOG.exception("the batch cannot be read")
-            return [_all_failed(error, len(texts))] * len(self._terms)
+            return []
+
+    async def _score(self, step: int, answers: Sequence[Answer]) -> list[list[Score]]:
+        """The scores of each term, in order. Everything that failed is a score without value."""
         if self.stopped is not None:
-            return [[Score(None, self.stopped)] * len(texts)] * len(self._terms)
+            return [[Score(None, self.stopped)] * len(answers)] * len(self._terms)
         asked = [
             *(term.score(answers) for term in self._terms),
             *(watch.watch(step, answers) for watch in self._watches),
@@ -147,7 +163,7 @@ class Reward:
         for result in results:
             if isinstance(result, BaseException):
                 self._failed(result)
-        return [_checked(result, len(texts)) for result in results[: len(self._terms)]]
+        return [_checked(result, len(answers)) for result in results[: len(self._terms)]]
 
     def _failed(self, error: BaseException) -> None:
         if isinstance(error, (UsageError, BudgetSpent)):
@@ -155,28 +171,41 @@ class Reward:
         else:
             LOG.error("a part of the reward failed: %s", error, exc_info=error)
 
-    def _row(self, step: int, query: str, text: str, scores: Sequence[Score]) -> Row:
-        named = list(zip((term.name for term in self._terms), scores, strict=True))
-        failed = [f"{name}: {score.reason}" for name, score in named if score.value is None]
-        label = next((score.label for score in scores if score.label is not None), None)
+    def _composed(self, scores: Sequence[Score]) -> float | None:
+        """The formula of the package's docstring, from an answer's scores; None if any has no value."""
         values = [score.value for score in scores if score.value is not None]
-        reward = None if failed else self._composed(values)
-        record = tuple((name, score.value, score.reason) for name, score in named)
-        return Row(step, query, text, reward, "; ".join(failed), label, record)
-
-    def _composed(self, values: Sequence[float]) -> float:
-        """The formula of the package's docstring."""
+        if len(values) < len(scores):
+            return None
         parts = zip(self._qualities, values, strict=False)
         reward = sum(part.weight * value for part, value in parts) / sum(part.weight for part in self._qualities)
         for gate, value in zip(self._gates, values[len(self._qualities) :], strict=True):
             reward *= 1 - gate.strength * (1 - value)
         return reward
 
-    def _keep(self, batch: Batch, log_metric: Callable[[str, float], None] | None) -> None:
+    def _controlled(
+        self, answers: Sequence[Answer], rewards: Sequence[float | None]
+    ) -> tuple[list[float | None], float]:
+        """The rewards without what length explains of them, and the slope; as they are where a size was asked for."""
+        rated = {
+            place: Rated(answer.query, len(answer.response), reward)
+            for place, (answer, reward) in enumerate(zip(answers, rewards, strict=False))
+            if reward is not None and not asks_for_size(answer.case)
+        }
+        control = LengthControl(self._gather(list(rated.values())), self._length_control)
+        return [control(rated[place]) if place in rated else one for place, one in enumerate(rewards)], control.slope
+
+    def _row(self, step: int, query: str, text: str, scores: Sequence[Score], reward: float | None) -> Row:
+        named = list(zip((term.name for term in self._terms), scores, strict=True))
+        failed = [f"{name}: {score.reason}" for name, score in named if score.value is None]
+        label = next((score.label for score in scores if score.label is not None), None)
+        record = tuple((name, score.value, score.reason) for name, score in named)
+        return Row(step, query, text, reward, "; ".join(failed), label, record)
+
+    def _keep(self, batch: Batch, slope: float, log_metric: Callable[[str, float], None] | None) -> None:
         self.failures.update(row.why for row in batch.rows if row.reward is None)
         self._batches.append(batch)
         if log_metric is not None and batch.rows:
-            for name, value in _means(batch.rows).items():
+            for name, value in {**_means(batch.rows), "reward_terms/per_character": slope}.items():
                 log_metric(name, value)
         if self._sink is not None:
             try:

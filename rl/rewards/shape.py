@@ -135,6 +135,11 @@ class LengthBand:
         return Score(max(0.0, 1.0 - beyond), reason)
 
 
+def asks_for_size(case: Case) -> bool:
+    """Whether the query asks for a size or number, so that length is no matter of taste."""
+    return any(fact.kind in SIZED for fact in case.facts)
+
+
 def _kinds_of(case: Case) -> list[Kind]:
     """What the query asks for in size or number, the most specific first: (kind, asked) of each request, kinds alone.
 

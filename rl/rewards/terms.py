@@ -11,13 +11,15 @@ from kindling.records import Case, Label
 class Answer:
     """A completion under reward. `case` has its measured facts; `group`, the place of its prompt in the batch.
 
-    Answers of one group are answers to the same query.
+    Answers of one group are answers to the same query. `elsewhere` is what the batch answers all other queries with, in
+    all processes of the run.
     """
 
     query: str
     response: str
     case: Case
     group: int
+    elsewhere: tuple[str, ...] = ()
 
 
 class Score(NamedTuple):

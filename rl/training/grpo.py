@@ -5,8 +5,8 @@
 
 A checkpoint is only made where a rollout ends, so that a run that goes on from it draws the same texts as one that
 never stopped. With a shadow judge the weights that are left at the end are those of the checkpoint that *it* liked
-best, not the last ones: the reward is what the run has learned to please. The last checkpoint has written no rollout
-that a shadow could have looked at, so some texts are drawn from it for a look of its own.
+best, not the last ones: the reward is what the run has learned to please. One look is at few texts, to other queries
+than the next, so what counts for a checkpoint is the mean of all that the shadow has seen since the one before.
 """
 
 import logging
@@ -18,17 +18,14 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from kindling.errors import ConfigError, InputError
-from kindling.rl.firewall import baseline
-from kindling.rl.firewall.shadow import AT_MOST, ShadowScore, ShadowWatch
-from kindling.rl.policy.sampling import Sampling
+from kindling.rl.firewall.shadow import ShadowScore, ShadowWatch
 from kindling.rl.rewards.judging import CachedJudge
-from kindling.rl.rewards.shape import CaseOf
 from kindling.rl.training import vllm as rollouts
 from kindling.rl.training.arguments import is_main, lora, processes, shared
 from kindling.rl.training.checkpoints import PREFIX
 from kindling.rl.training.completions import Completions
 from kindling.rl.training.data import Row
-from kindling.rl.training.runner import Job, Result, dataset, keep_metrics, loading, merge, run, save
+from kindling.rl.training.runner import Job, Result, dataset, loading, merge, run, save
 from kindling.rl.training.settings import GrpoSettings, VllmSettings, micro_batch
 
 if TYPE_CHECKING:
@@ -43,17 +40,11 @@ STATE = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.jso
 
 
 class RememberedShadow(ShadowWatch):
-    """A shadow that remembers what was drained last, to compare checkpoints by; it also looks at texts it is given."""
+    """A shadow that remembers what was drained last, to compare checkpoints by."""
 
-    def __init__(self, judge: CachedJudge, case_of: CaseOf, every: int, stride: int) -> None:
+    def __init__(self, judge: CachedJudge, every: int, stride: int) -> None:
         super().__init__(judge, every, stride=stride)
         self.latest: tuple[ShadowScore, ...] = ()
-        self._case_of = case_of
-
-    def look(self, texts: Sequence[tuple[str, str]]) -> list[float]:
-        """The scores of (query, response) texts, without those that could not be judged."""
-        verdicts = self._judge.judge_all([self._case_of(*text) for text in texts])
-        return [verdict.score for verdict in verdicts if verdict.score is not None]
 
     def drain(self) -> list[ShadowScore]:
         """The scores since the last call."""
@@ -126,8 +117,6 @@ def train(job: Job, rows: Sequence[Row], parts: Parts) -> Result:
         trainer.add_callback(rollouts.proof(trainer, parts.vllm.tolerance))
     trainer.add_callback(_keeper(job, parts))
     result = run(trainer, job, len(rows), settings.steps_per_rollout)
-    if result.stopped is None and parts.shadow is not None:
-        result = _last_look(trainer, job, parts.shadow, [row["query"] for row in rows], result)
     if result.stopped is None or job.stop.kind == "breach":
         best = _best(trainer)
         made = save(trainer, job) if best is None else _take(job, best)
@@ -142,12 +131,8 @@ def arguments(job: Job, settings: GrpoSettings, vllm: VllmSettings) -> "GRPOConf
     from trl import GRPOConfig
 
     size, _ = micro_batch(settings.batch, settings.micro_batch, processes())
-    # one that keeps a single checkpoint removes the last at its end, before the shadow has looked at it
-    given = shared(settings, settings.batch, job.folder, job.seed, job.log) | {
-        "save_total_limit": max(2, settings.keep)
-    }
     return GRPOConfig(
-        **given,
+        **shared(settings, settings.batch, job.folder, job.seed, job.log),
         steps_per_generation=settings.completions // (size * processes()),
         num_generations=settings.group,
         num_iterations=settings.iterations,
@@ -174,6 +159,9 @@ def _keeper(job: Job, parts: Parts) -> Any:
     from kindling.rl.firewall.firewall import BREACH
 
     class Keeper(TrainerCallback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._seen: list[float] = []  # since the last checkpoint, so that a resumed run sees the same
+
         def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             breach = parts.firewall.breach
             if breach is not None:
@@ -183,17 +171,18 @@ def _keeper(job: Job, parts: Parts) -> Any:
                 if lost and is_main():  # it says nothing of the policy
                     (job.out / BREACH).unlink(missing_ok=True)
             if parts.shadow is not None:
-                self._compare(state, gather_object(list(parts.shadow.latest)))
+                self._compare(state, gather_object(list(parts.shadow.latest)), saving=control.should_save)
                 parts.shadow.latest = ()
 
-        def _compare(self, state: Any, scores: list[Any]) -> None:
+        def _compare(self, state: Any, scores: list[Any], *, saving: bool) -> None:
             known = [one.score for one in scores if one.score is not None]
-            if not known:
-                return
-            mean = fmean(known)
-            state.log_history[-1]["shadow"] = mean
-            # texts of step N were written by the weights of checkpoint N
-            _prefer(state, job.folder / f"{PREFIX}{scores[0].step}", mean)
+            if known:
+                state.log_history[-1]["shadow"] = fmean(known)
+            self._seen += known
+            if saving and self._seen:
+                _prefer(state, job.folder / f"{PREFIX}{state.global_step}", fmean(self._seen))
+            if saving:
+                self._seen = []
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             parts.completions.write(state.global_step)
@@ -202,40 +191,10 @@ def _keeper(job: Job, parts: Parts) -> Any:
 
 
 def _prefer(state: Any, checkpoint: Path, mean: float) -> None:
-    """Take `checkpoint` for the best one if it is there, and the shadow liked its texts better than any before."""
-    if checkpoint.is_dir() and (state.best_metric is None or mean > state.best_metric):
-        step = int(checkpoint.name.removeprefix(PREFIX))
-        state.best_metric, state.best_global_step, state.best_model_checkpoint = mean, step, str(checkpoint)
-
-
-def _last_look(
-    trainer: "GRPOTrainer", job: Job, shadow: RememberedShadow, queries: Sequence[str], result: Result
-) -> Result:
-    """Have the shadow look at texts of the last checkpoint, as many as at a step; one process draws and asks.
-
-    They follow from the weights and the seed, so a run that is resumed here finds their verdicts in the ledger. Without
-    scores the last checkpoint is not compared, and `result` stays as it is.
-    """
-    from accelerate.utils import gather_object
-
-    settings = job.settings
-    assert isinstance(settings, GrpoSettings)
-    last, scores = job.folder / f"{PREFIX}{result.steps}", list[float]()
-    if is_main() and last.is_dir():
-        drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, job.seed)
-        try:
-            texts = baseline.draw(str(last), queries, min(AT_MOST, settings.completions), drawn)
-            scores = shadow.look([(one.query, one.response) for one in texts])
-        except Exception as error:  # what it would have said must not cost what has been trained
-            LOG.error("the last checkpoint gets no look of the shadow judge: %s", error)
-    scores = gather_object(scores)
-    if not scores:
-        return result
-    _prefer(trainer.state, last, fmean(scores))
-    trainer.state.log_history.append({"step": result.steps, "shadow": fmean(scores)})
-    if is_main():
-        keep_metrics(job, trainer.state)
-    return replace(result, history=tuple(trainer.state.log_history))
+    """Take `checkpoint`, which is about to be made, for the best one if the mean that led to it is the highest."""
+    if state.best_metric is None or mean > state.best_metric:
+        state.best_metric, state.best_global_step = mean, state.global_step
+        state.best_model_checkpoint = str(checkpoint)
 
 
 def _best(trainer: "GRPOTrainer") -> Path | None:
@@ -262,5 +221,5 @@ def _measured(trainer: "GRPOTrainer", result: Result, best: Path | None) -> dict
         return {}
     found = {"shadow at the start": looks[0], "shadow at the last look": looks[-1]}
     if best is not None:
-        found |= {"shadow at the best checkpoint": trainer.state.best_metric, "best checkpoint": best.name}
+        found |= {"shadow up to the best checkpoint": trainer.state.best_metric, "best checkpoint": best.name}
     return found

@@ -10,11 +10,9 @@ import pytest
 
 from kindling.errors import UsageError
 from kindling.eval.report import reading
-from kindling.eval.report.blocks import Charts, Difference, Intervals, Table
+from kindling.eval.report.blocks import Difference, Intervals, Table
 from kindling.eval.report.browsing import Entry, Reading, Records, safe, select
-from kindling.eval.report.readers import training
 from kindling.eval.report.reading import chapters_of, report
-from kindling.eval.report.source import open_run_folder
 from kindling.runs import open_run
 from kindling.tables import write_json, write_jsonl
 from tests.runs_on_disk import HOSTILE, curated, grown, killed_curation, outcome, played, trained
@@ -186,17 +184,6 @@ def test_an_evaluation_that_was_cut_short_shows_its_texts(tmp_path):
     page = report(tmp_path / "r")
     assert "甲甲甲" in page
     assert "too long" in page
-
-
-def test_the_shadows_look_at_the_last_weights_is_on_its_curve(tmp_path):
-    path = grown(tmp_path / "r", growth=0)
-    metrics = path / "metrics.jsonl"
-    lines = [b'{"step":8,"shadow":0.987}', b'{"step":8,"train_runtime":9.0,"train_loss":0.1}', b""]
-    metrics.write_bytes(metrics.read_bytes() + b"\n".join(lines))
-    log = training.metrics(open_run_folder(path))
-    assert training.series(log, "shadow") == [*((float(step), 0.5) for step in range(1, 9)), (8.0, 0.987)]
-    (chart,) = (one for block in blocks(path, Charts) for one in block.charts if one.title == "Shadow judge")
-    assert "0.987" in chart.svg
 
 
 def test_what_the_judges_of_a_training_cost_is_told_also_where_a_budget_ended_it(tmp_path):

@@ -23,7 +23,6 @@ CURVES: tuple[tuple[str, str, str], ...] = (
     ("grad_norm", "Gradient norm", "before clipping"),
     ("learning_rate", "Learning rate", ""),
 )
-LOGGED = {"loss", "reward", "shadow"}
 # what is measured on pairs: its name in words, and where its number of pairs stands
 SHARES = (
     ("accuracy", "pairs in the right order", "pairs"),
@@ -64,8 +63,10 @@ def read(run: Run) -> Chapter:
 
 
 def metrics(run: Run) -> list[dict[str, Any]]:
-    """The logged steps, and the shadow judge's look at the last weights; not the line that the trainer ends with."""
-    return [line for line in rows(run.path / "metrics.jsonl") if "step" in line and not LOGGED.isdisjoint(line)]
+    """The logged steps, without the line that the trainer ends with."""
+    return [
+        line for line in rows(run.path / "metrics.jsonl") if "step" in line and ("loss" in line or "reward" in line)
+    ]
 
 
 def stopped(run: Run, steps: int) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ class RewardSettings(BaseModel):
     length: float = Field(1.0, ge=0, le=1)
     repetition: float = Field(1.0, ge=0, le=1)
     diversity: float = Field(1.0, ge=0, le=1)
+    commonplace: float = Field(1.0, ge=0, le=1)
+    length_control: float = Field(1.0, ge=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,8 @@ def _parts(
     request: Request, rewarding: Rewarding, bench: Bench, model: str, queries: Sequence[str]
 ) -> Iterator["Parts"]:
     """The reward with its terms and watches, and the firewall; judges that were opened are closed afterwards."""
+    from accelerate.utils import gather_object
+
     from kindling.prompts.taskpack import load_pack
     from kindling.rl.firewall import baseline
     from kindling.rl.firewall.callback import FirewallCallback
@@ -259,7 +263,7 @@ def _parts(
     judge = cached(bench.judge, "ledger.sqlite", judged) if bench.judge else None
     second = cached(bench.shadow, "shadow.sqlite", watched) if bench.shadow else None
     every, stride = settings.shadow_every, settings.steps_per_rollout
-    shadow = RememberedShadow(second, case_of, every, stride) if second else None
+    shadow = RememberedShadow(second, every, stride) if second else None
     watch = None
     if judge is not None:
         cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))
@@ -267,7 +271,11 @@ def _parts(
     band = LengthBand(references, case_of)
     qualities, gates = _terms(rewarding, judge, band, references)
     sink = Completions(request.out / "completions")
-    reward = Reward(qualities, gates, case_of, watches=[one for one in (watch, shadow) if one], sink=sink)
+    watches = [one for one in (watch, shadow) if one]
+    strength = rewarding.weights.length_control
+    reward = Reward(
+        qualities, gates, case_of, watches=watches, sink=sink, gather=gather_object, length_control=strength
+    )
     drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, request.seed)
     with loading(model):
         before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
@@ -299,6 +307,7 @@ def _terms(
     rewarding: Rewarding, judge: "CachedJudge | None", band: Any, references: Sequence[tuple[str, str]]
 ) -> tuple[list[Any], list[Any]]:
     """The qualities and gates with a weight above 0."""
+    from kindling.rl.rewards.commonplace import Commonplace
     from kindling.rl.rewards.quality import JudgeScore, RewardModelScore
     from kindling.rl.rewards.shape import Diversity, Repetition, RequestsMet
     from kindling.rl.rewards.terms import Gate, Weighted
@@ -317,6 +326,7 @@ def _terms(
             (band, weights.length),
             (Repetition(references), weights.repetition),
             (Diversity(), weights.diversity),
+            (Commonplace(references), weights.commonplace),
         )
         if strength
     ]

@@ -1,0 +1,173 @@
+"""`python -m bench.unrewarded PAIRS QUERIES --out DIR ...`: GRPO in the eyes of a judge that did not reward it.
+
+Two judges of different kinds, each once the reward and once the evaluator: `embedded`, which is rules, and a `lexical`
+one, which is learned from PAIRS (`query`, `chosen`, `rejected`; none are shipped).
+
+    PAIRS ─ half ─▶ base and SFT of the embedded policy ─▶ GRPO, reward embedded ─▶ judged by lexical
+          └ half ─▶ the lexical judge                   ─▶ GRPO, reward lexical  ─▶ judged by embedded
+
+No text or query stands in both halves, so what pleases the lexical judge is not what it has read. The queries that
+evaluate are drawn from QUERIES (one a line) and are in neither half; pairs that answer them are the canaries. Texts are
+drawn at the temperature of the rollouts, from all models alike. A step that is done is not done again.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Any
+
+from bench.measured import kindling
+from kindling.cli import console
+from kindling.rl.policy.base import Schedule, make_base
+from kindling.tables import read_json, read_rows, write_jsonl
+
+TEST, PROMPTS, LONGEST = 200, 1600, 24
+TEMPERATURE, TEXTS, STEPS = 0.7, 2, 120
+EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
+DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
+GRPO: dict[str, Any] = {
+    "mode": "lora", "learning_rate": 3e-3, "schedule": "linear", "kl": 0.02, "temperature": TEMPERATURE, "epochs": 9,
+    "completion_tokens": 96, "shadow_every": 20,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What each part of the benchmark may read."""
+
+    test: tuple[str, ...]
+    prompts: tuple[str, ...]
+    policy: tuple[Mapping[str, Any], ...]
+    judge: tuple[Mapping[str, Any], ...]
+    canaries: tuple[Mapping[str, Any], ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.unrewarded", description=__doc__)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("queries", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    parts = split(read_rows(given.pairs, ("query", "chosen", "rejected")), given.queries.read_text("utf-8").split("\n"))
+    prepare(parts, given.out)
+    models = ["sft"]
+    for seed in range(1, given.seeds + 1):
+        for reward, other in DIRECTIONS:
+            models.append(train(given.out, reward, other, seed, given.steps))
+    report(evaluate(given.out, models), models)
+
+
+def split(pairs: Sequence[Mapping[str, Any]], queries: Sequence[str]) -> Split:
+    """Test queries, RL prompts, and two halves of the pairs that share neither queries nor texts."""
+    rng = Random(0)
+    asked = [query for query in dict.fromkeys(map(str.strip, queries)) if query and len(query) <= LONGEST]
+    rng.shuffle(asked)
+    test = frozenset(asked[:TEST])
+    rest = [pair for pair in pairs if pair["query"] not in test]
+    rng.shuffle(rest)
+    policy = rest[: len(rest) // 2]
+    seen = {pair["query"] for pair in policy}, {pair[side] for pair in policy for side in ("chosen", "rejected")}
+    judge = [
+        pair
+        for pair in rest[len(rest) // 2 :]
+        if pair["query"] not in seen[0] and seen[1].isdisjoint((pair["chosen"], pair["rejected"]))
+    ]
+    known = {pair["query"] for pair in judge}
+    return Split(
+        test=tuple(asked[:TEST]),
+        prompts=tuple(query for query in asked[TEST:] if query not in known)[:PROMPTS],
+        policy=tuple(policy),
+        judge=tuple(judge),
+        canaries=tuple(pair for pair in pairs if pair["query"] in test),
+    )
+
+
+def prepare(parts: Split, out: Path) -> None:
+    """The files, the base, the SFT model and the lexical judge."""
+    for name, queries in (("test.txt", parts.test), ("prompts.txt", parts.prompts)):
+        (out / name).write_text("".join(f"{query}\n" for query in queries), encoding="utf-8")
+    write_jsonl(out / "pairs.jsonl", parts.judge)
+    write_jsonl(out / "good.jsonl", ({"query": pair["query"], "response": pair["chosen"]} for pair in parts.policy))
+    write_jsonl(
+        out / "canaries.jsonl",
+        (
+            {"query": pair["query"], "response": pair[side], "label": label}
+            for pair in parts.canaries
+            for side, label in (("chosen", "good"), ("rejected", "bad"))
+        ),
+    )
+    if not (out / "lexical.npz").exists():
+        _run(out, "fit-judge", "pairs.jsonl", "--out", "lexical.npz")
+    if not (out / "base").exists():
+        started = time.monotonic()
+        texts = [(pair["query"], pair[side]) for pair in parts.policy for side in ("chosen", "rejected")]
+        make_base(texts, out / "base", schedule=Schedule(epochs=2, longest=128))
+        print(f"base: {len(texts):,} texts in {console.duration(time.monotonic() - started)}", flush=True)
+    if not (out / "sft/model").exists():
+        _run(out, "train", "sft", "--data", "good.jsonl", "--model", "base", "--out", "sft", "--resume")
+
+
+def train(out: Path, reward: str, other: str, seed: int, steps: int) -> str:
+    """One GRPO run, with its evaluator as the shadow judge and one checkpoint, its last; returns its name."""
+    name = f"{reward.partition(':')[0]}-{seed}"
+    if not (out / name / "model").exists():
+        settings = GRPO | {"max_steps": steps, "save_every": steps}
+        given = [word for key, value in settings.items() for word in ("--set", f"train.{key}={value}")]
+        watched = ("--shadow", other, "--canaries", "canaries.jsonl", "--references", "good.jsonl", "--uncertified")
+        _run(
+            out, "train", "grpo", "--data", "prompts.txt", "--model", "sft/model", "--judge", reward, *watched, *given,
+            "--seed", str(seed), "--out", name,
+        )  # fmt: skip
+    return name
+
+
+def evaluate(out: Path, models: Sequence[str]) -> Path:
+    """The evaluation of all models by both judges, each of which rewarded half of them."""
+    run = f"eval-{len(models)}"
+    if not (out / run / "scorecard.json").exists():
+        named = [f"{model}={model}/model" for model in models]
+        _run(
+            out, "eval", *named, "--queries", "test.txt", "--judge", EMBEDDED, "--judge", LEXICAL,
+            "--allow-reward-judge", "--temperature", str(TEMPERATURE), "-n", str(TEXTS), "--out", run,
+        )  # fmt: skip
+    return out / run
+
+
+def report(evaluation: Path, models: Sequence[str]) -> None:
+    """A row a model: what each judge calls good, and what must not be lost for it."""
+    cards = {one["model"]: one for one in read_json(evaluation / "scorecard.json")["cards"]}
+    lengths: dict[str, list[int]] = {model: [] for model in models}
+    for row in read_rows(evaluation / "texts.jsonl", ("model",)):
+        lengths[row["model"]].append(len(row["text"] or ""))
+    shown = [
+        (model, *_figures(cards[model], cards["sft"], fmean(lengths[model]) / fmean(lengths["sft"])))
+        for model in models
+    ]
+    columns = ("embedded", "lexical", "length", "at the limit", "distinct-2", "Vendi", "requests met")
+    console.table("Good by each judge; length, distinct-2 and Vendi beside SFT's", ("model", *columns), shown)
+
+
+def _figures(card: Mapping[str, Any], sft: Mapping[str, Any], length: float) -> Iterator[str]:
+    for judged in card["excellence"]:
+        yield f"{judged['raw']['value']:.1%}"
+    yield f"{length:.2f}"
+    yield f"{card['texts']['cut_off'] / card['texts']['asked']:.1%}"
+    for of in (lambda one: one["distinct"]["2"]["value"], lambda one: one["vendi"]["value"]):
+        yield f"{of(card['diversity']) / of(sft['diversity']):.2f}"
+    yield f"{card['requests']['met']['value']:.1%}"
+
+
+def _run(out: Path, *arguments: str) -> None:
+    took = kindling(*arguments, cwd=out).wall_s
+    print(f"{' '.join(arguments[:2])} … {arguments[-1]}: {console.duration(took)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What a reward takes from the whole batch: lines that answer everybody, and what length explains of a quality."""
+
+import asyncio
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kindling.agents.requests import measure
+from kindling.records import Case
+from kindling.rl.rewards.commonplace import Commonplace
+from kindling.rl.rewards.length_control import LengthControl, Rated
+from kindling.rl.rewards.reward import Reward
+from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
+
+GENERIC = "好事会找到你"
+rated = st.builds(Rated, st.sampled_from("abc"), st.integers(1, 200), st.floats(0.4, 0.6))
+
+
+class Lengthy:
+    """Likes long texts: a quality of 1 % a character; one that says "?" cannot be scored."""
+
+    name = "lengthy"
+
+    async def score(self, answers):
+        return [Score(None if answer.response == "?" else min(1.0, len(answer.response) / 100)) for answer in answers]
+
+
+async def rewards(reward, said):
+    queries, texts = zip(*said, strict=True)
+    return await reward(prompts=queries, completions=texts)
+
+
+def batch(*groups):
+    """Answers to as many queries as there are groups of texts."""
+    everything = [(str(place), text) for place, texts in enumerate(groups) for text in texts]
+    return [
+        Answer(query, text, Case(query, text), int(query), tuple(said for other, said in everything if other != query))
+        for query, text in everything
+    ]
+
+
+async def values(term, *groups):
+    return [score.value for score in await term.score(batch(*groups))]
+
+
+async def test_a_line_that_answers_every_query_costs_each_text_that_has_it_and_no_other():
+    others = ["灯火等你回家", "窗前的茶还热着", "纸船漂过小河", "山路上有人提灯"]
+    found = await values(Commonplace([]), *([f"{GENERIC}，{own}", own] for own in others))
+    assert [value < 1 for value in found] == [True, False] * len(others)
+
+
+async def test_what_one_query_calls_for_is_no_commonplace_however_often_it_is_said():
+    assert await values(Commonplace([]), ["生日快乐！"] * 8, ["新婚快乐，白头偕老"], ["一路顺风"]) == [1.0] * 10
+
+
+async def test_what_good_texts_say_as_often_is_normal():
+    groups = [[f"{GENERIC}，{number}" for number in "一二三"] for _ in range(3)]
+    assert max(await values(Commonplace([]), *groups)) < 0.1
+    known = [("q", text) for text in ("别的话", *groups[0])]
+    assert await values(Commonplace(known), *groups) == [1.0] * 9
+
+
+async def test_one_query_alone_has_no_commonplaces():
+    assert await values(Commonplace([]), [GENERIC] * 4) == [1.0] * 4
+
+
+async def test_the_more_answers_share_a_line_the_less_each_is_worth():
+    def groups(sharing):
+        return [[GENERIC if place < sharing else f"第{place}句各不相同的{place}话"] for place in range(10)]
+
+    worth = [(await values(Commonplace([]), *groups(sharing)))[0] for sharing in (1, 2, 4, 6)]
+    assert worth == sorted(worth, reverse=True)
+    assert worth[0] == 1
+    assert worth[-1] == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(rated, min_size=2, max_size=30))
+def test_after_control_length_explains_nothing_of_the_quality(answers):
+    control = LengthControl(answers)
+    found = [control(one) for one in answers]
+    assert all(0 <= value <= 1 for value in found)
+    if min(found) > 0 and max(found) < 1:
+        left = LengthControl([one._replace(reward=value) for one, value in zip(answers, found, strict=True)])
+        assert left.slope == pytest.approx(0, abs=1e-9)
+    # as by ordinary least squares with a constant a group
+    groups = sorted({one.query for one in answers})
+    design = np.array([[one.length, *(one.query == group for group in groups)] for one in answers], dtype=float)
+    if any(len({one.length for one in answers if one.query == group}) > 1 for group in groups):
+        fitted = np.linalg.lstsq(design, np.array([one.reward for one in answers]), rcond=None)[0]
+        assert control.slope == pytest.approx(fitted[0], abs=1e-9)
+
+
+def test_equal_lengths_leave_every_quality_as_it_is():
+    answers = [Rated(query, 20, quality) for query, quality in (("a", 0.1), ("a", 0.9), ("b", 0.3))]
+    assert [LengthControl(answers)(one) for one in answers] == [0.1, 0.9, 0.3]
+
+
+async def test_a_judge_that_counts_characters_rewards_all_alike():
+    said = [(query, "长" * size) for query, sizes in (("a", (10, 20, 30)), ("b", (5, 45))) for size in sizes]
+    free = await rewards(Reward([Weighted(Lengthy())], [], Case), said)
+    assert free == pytest.approx([0.1, 0.2, 0.3, 0.05, 0.45])
+    assert await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=1.0), said) == pytest.approx(
+        [0.2, 0.2, 0.2, 0.25, 0.25]
+    )
+    half = await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=0.5), said)
+    assert half == pytest.approx([0.15, 0.2, 0.25, 0.15, 0.35])
+
+
+async def test_where_a_size_was_asked_for_length_is_no_matter_of_control():
+    said = [
+        ("祝福语，正好三个字", "长" * 30),
+        ("祝福语，正好三个字", "长" * 10),
+        ("祝福", "长" * 40),
+        ("祝福", "长" * 20),
+    ]
+
+    def case_of(query, response):
+        return Case(query, response, measure(query, response, 36))
+
+    found = await rewards(Reward([Weighted(Lengthy())], [], case_of, length_control=1.0), said)
+    assert found == pytest.approx([0.3, 0.1, 0.3, 0.3])
+
+
+async def test_a_text_that_could_not_be_scored_has_no_part_in_what_length_explains():
+    said = [("a", "长" * 10), ("a", "长" * 30), ("a", "?")]
+    assert await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=1.0), said) == [
+        pytest.approx(0.2), pytest.approx(0.2), None,
+    ]  # fmt: skip
+
+
+def test_two_processes_reward_their_halves_of_a_batch_as_one_would():
+    said = [(query, f"{GENERIC}{'长' * (size + place)}") for place, query in enumerate("abcd") for size in (3, 9)]
+    terms = [Weighted(Lengthy())], [Gate(Commonplace([]), 0.5)], Case
+    whole = asyncio.run(rewards(Reward(*terms, length_control=1.0), said))
+    meet = threading.Barrier(2, timeout=10)
+    heard = [[], []]
+
+    def process(rank):
+        def gather(mine):
+            heard[rank] = mine
+            meet.wait()
+            everything = [*heard[0], *heard[1]]
+            meet.wait()
+            return everything
+
+        return asyncio.run(rewards(Reward(*terms, gather=gather, length_control=1.0), (said[:4], said[4:])[rank]))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [value for half in pool.map(process, range(2)) for value in half] == pytest.approx(whole)
+    assert len(set(whole)) > 1
+
+
+async def test_every_batch_is_gathered_as_often_whatever_fails():
+    calls = Counter()
+
+    def gather(mine):
+        calls["gathered"] += 1
+        return mine
+
+    def broken(query, response):
+        raise ValueError("no case")
+
+    assert await rewards(Reward([Weighted(Lengthy())], [], broken, gather=gather), [("a", "b")]) == [None]
+    stopped = Reward([Weighted(Lengthy())], [], Case, gather=gather)
+    stopped.stopped = "no key"
+    assert await rewards(stopped, [("a", "b")]) == [None]
+    assert calls["gathered"] == 4

@@ -37,6 +37,7 @@ TOLERANCE = 0.2  # of "about N"
 LATIN_SHARE = 0.8
 
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_VALUES = _DIGITS | {str(value): value for value in range(10)}  # the two are mixed by those who cannot count
 # nobody means a number of six digits, and a writer that took it at its word would not end
 _ZH_NUMBER = "[零〇一二两三四五六七八九十百]{1,5}"
 _NUMBER = rf"(?:[0-9]{{1,5}}|{_ZH_NUMBER})"
@@ -269,18 +270,18 @@ def _about(count: int) -> tuple[int, int]:
 
 
 def number(words: str) -> int:
-    """Read a number in digits, Chinese (up to 999; also read digit by digit) or English."""
+    """Read a number in digits, Chinese (up to 999; also read digit by digit; digits may stand among them) or English."""
     if words.isascii():
         return int(words) if words.isdigit() else _EN_VALUES[words]
     if not set(words) & set("十百"):
-        return int("".join(str(_DIGITS[char]) for char in words))
+        return int("".join(str(_VALUES[char]) for char in words))
     total, digit = 0, 0
     for char in words:
         if char in "十百":
             total += (digit or 1) * (10 if char == "十" else 100)
             digit = 0
         else:
-            digit = _DIGITS[char]
+            digit = _VALUES[char]
     return total + digit
 
 

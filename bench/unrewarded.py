@@ -30,8 +30,8 @@ TEMPERATURE, TEXTS, STEPS = 0.7, 2, 120
 EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
 DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
 GRPO: dict[str, Any] = {
-    "mode": "lora", "learning_rate": 3e-3, "schedule": "linear", "kl": 0.02, "temperature": TEMPERATURE, "epochs": 9,
-    "completion_tokens": 96, "shadow_every": 20,
+    "mode": "lora", "learning_rate": 1.5e-3, "schedule": "linear", "kl": 0.05, "temperature": TEMPERATURE, "epochs": 9,
+    "shadow_every": 20,
 }  # fmt: skip
 
 

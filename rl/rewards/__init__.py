@@ -8,7 +8,8 @@
               [0, 1] and is 1 over a whole range of what is normal: inside the range there is no slope to climb, so
               there is nothing to win there.
 
-What length alone explains of the rewards of a batch is taken out of them at the end (`length_control.py`).
+At the end, what length alone explains of the rewards of a batch is taken out of them (`length_control.py`), which may
+carry a reward a little out of [0, 1].
 
 `None` is a row that could not be judged. It is None as a whole as soon as one term failed, never a zero: a trainer that
 sees None gives the row advantage 0 and leaves it out of the baseline of its group, where zero would punish the text.

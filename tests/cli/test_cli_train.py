@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(kindling, files, more, says):
     [
         ((), "nothing to reward with"),
         (("--judge", "embedded"), "no certificate; make one with kindling certify --judge embedded"),
-        (("--rm", "model"), "a reward model alone has no certificate"),
+        (("--rm", "model"), "--rm alone has no certificate"),
         (("--judge", "embedded", "--certificate", "none.json"), "none.json: no certificate"),
         (("--judge", "nobody", "--uncertified"), "unknown judge 'nobody'"),
         (("--judge", "embedded", "--shadow", "embedded"), "is the judge that rewards"),

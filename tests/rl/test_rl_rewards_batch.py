@@ -18,7 +18,7 @@ from kindling.rl.rewards.reward import Reward
 from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 GENERIC = "好事会找到你"
-rated = st.builds(Rated, st.sampled_from("abc"), st.integers(1, 200), st.floats(0.4, 0.6))
+rated = st.builds(Rated, st.sampled_from("abc"), st.integers(1, 200), st.floats(0, 1))
 
 
 class Lengthy:
@@ -83,11 +83,8 @@ async def test_the_more_answers_share_a_line_the_less_each_is_worth():
 @given(st.lists(rated, min_size=2, max_size=30))
 def test_after_control_length_explains_nothing_of_the_quality(answers):
     control = LengthControl(answers)
-    found = [control(one) for one in answers]
-    assert all(0 <= value <= 1 for value in found)
-    if min(found) > 0 and max(found) < 1:
-        left = LengthControl([one._replace(reward=value) for one, value in zip(answers, found, strict=True)])
-        assert left.slope == pytest.approx(0, abs=1e-9)
+    left = LengthControl([one._replace(reward=control(one)) for one in answers])
+    assert left.slope == pytest.approx(0, abs=1e-9)
     # as by ordinary least squares with a constant a group
     groups = sorted({one.query for one in answers})
     design = np.array([[one.length, *(one.query == group for group in groups)] for one in answers], dtype=float)

@@ -130,7 +130,7 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
         rows = rows.where(lambda _: next(keep), "longer than train.prompt_tokens")
         grpo.check(settings, len(rows.rows), shadow=bench.shadow is not None)
         with _parts(request, rewarding, bench, model, [row["query"] for row in rows.rows]) as parts:
-            total = planned.plan.steps if planned.plan else 0
+            total = planned.plan.steps
             with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
                 job = Job(
                     model,
@@ -180,7 +180,7 @@ def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str
         lines.append(f"reward model: `{rewarding.reward_model}`")
     if bench.judge is None:
         if not rewarding.uncertified:
-            raise ConfigError("a reward model alone has no certificate: add a certified --judge, or --uncertified")
+            raise ConfigError("--rm alone has no certificate: certify it as --judge rm:PATH, or give --uncertified")
         return "The reward model that rewarded it was not certified.", tuple(lines)
     name, template, model = asyncio.run(_identity(bench.judge))
     lines.append(f"judge: {name}, prompt `{template or 'none'}`{f', model {model}' if model else ''}")
@@ -311,11 +311,12 @@ def _terms(
     from kindling.rl.rewards.quality import JudgeScore, RewardModelScore
     from kindling.rl.rewards.shape import Diversity, Repetition, RequestsMet
     from kindling.rl.rewards.terms import Gate, Weighted
+    from kindling.rl.training.scoring import Scorer
 
     weights = rewarding.weights
     qualities = [Weighted(JudgeScore(judge), weights.judge)] if judge is not None and weights.judge else []
     if rewarding.reward_model is not None and weights.reward_model:
-        score = RewardModelScore.fitted(_scorer(rewarding.reward_model), references)
+        score = RewardModelScore.fitted(Scorer(rewarding.reward_model).score_pairs, references)
         qualities.append(Weighted(score, weights.reward_model))
     if not qualities:
         raise ConfigError("no quality is left in the reward: reward.judge or reward.reward_model must be above 0")
@@ -333,19 +334,6 @@ def _terms(
     return qualities, gates
 
 
-def _scorer(folder: Path) -> Any:
-    """The reward model as a function of (query, response) pairs."""
-    from kindling.rl import formats
-    from kindling.rl.training.scoring import Scorer
-
-    scorer = Scorer(folder)
-
-    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
-        return scorer.score([formats.prompt(query) for query, _ in pairs], [said for _, said in pairs])
-
-    return score
-
-
 def _describe(request: Request, rows: data.Data, planned: planning.Planned, bench: Bench, *, as_json: bool) -> None:
     """The dry run."""
     from kindling.rl.firewall.canaries import PER_STEP
@@ -355,18 +343,17 @@ def _describe(request: Request, rows: data.Data, planned: planning.Planned, benc
     assert isinstance(settings, GrpoSettings)
     calls: dict[str, int] = {}
     cost = 0.0
-    if planned.plan is not None:
-        rollouts = planned.plan.rollouts
-        looks = min(rollouts, -(-planned.plan.steps // settings.shadow_every)) + 1  # and one at the end
-        asked = (
-            (bench.judge, "", planned.plan.judgements + rollouts * PER_STEP),
-            (bench.shadow, "shadow ", looks * min(AT_MOST, settings.completions)),
-        )
-        for plan, prefix, cases in asked:
-            if plan is not None:
-                counted = plan.calls(cases, 1)
-                calls |= {f"{prefix}{role}": count for role, count in counted.items()}
-                cost += sum(plan.cost(rows.rows[0]["query"], counted).values())
+    rollouts = planned.plan.rollouts
+    looks = min(rollouts, -(-planned.plan.steps // settings.shadow_every))
+    asked = (
+        (bench.judge, "", planned.plan.judgements + rollouts * PER_STEP),
+        (bench.shadow, "shadow ", looks * min(AT_MOST, settings.completions)),
+    )
+    for plan, prefix, cases in asked:
+        if plan is not None:
+            counted = plan.calls(cases, 1)
+            calls |= {f"{prefix}{role}": count for role, count in counted.items()}
+            cost += sum(plan.cost(rows.rows[0]["query"], counted).values())
     planning.describe(request, rows, planned, as_json=as_json, calls=calls, cost=cost)
 
 

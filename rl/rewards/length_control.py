@@ -1,20 +1,23 @@
 """Taking from a reward what the length of the texts explains of it.
 
-Judges like long texts, and a policy learns that first. With n the characters of an answer and r its reward, b is the
-slope of the regression of r on n within the groups of a batch,
+Judges like long texts, and a policy learns that first. GRPO learns from the standardised reward z = (r − r̄) / σ of an
+answer in its group. With n the characters of the answer, b is the slope of the regression of z on n over all groups of
+a batch,
 
-    b = Σ (n − n̄)(r − r̄) / Σ (n − n̄)²      n̄, r̄ the means of the answer's group
-    r ← r − strength · b · (n − n̄)
+    b = Σ (n − n̄) z / Σ (n − n̄)²           n̄, r̄, σ of the answer's group; without groups whose σ is 0
+    r ← r − strength · b · σ · (n − n̄)
 
-so that in the batch at hand a longer answer is worth no more on average than a shorter one to the same query: a policy
+so that in the batch at hand a longer answer has on average no more advantage than a shorter one to the same query: the
 gradient has no reason to lengthen texts, nor to shorten them. Outliers stay outliers, since only the trend is taken.
-The result may leave [0, 1] a little. It is not cut off there: many rewards are 0, and not letting the long among these
-fall would make short texts pay again (measured: texts 11 to 17 % shorter after 120 steps).
+
+The slope is of z, not of r: where all answers of a group are equally bad, what a common slope in r takes from them
+would be all that tells them apart, and standardised anew would teach nothing but to be short (measured: texts a third
+shorter after 50 steps). The result may leave [0, 1] a little, since a bound would not be neutral either.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import NamedTuple
 
 
@@ -27,19 +30,24 @@ class Rated(NamedTuple):
 
 
 class LengthControl:
-    """What length explains in one batch: `slope` is b, reward a character; 0 where all lengths are equal."""
+    """What length explains in one batch: `slope` is b, standard deviations a character; 0 where lengths are equal."""
 
     def __init__(self, batch: Sequence[Rated], strength: float = 1.0) -> None:
         groups: dict[str, list[Rated]] = defaultdict(list)
         for one in batch:
             groups[one.query].append(one)
-        self._typical = {query: fmean(one.length for one in group) for query, group in groups.items()}
-        means = {query: fmean(one.reward for one in group) for query, group in groups.items()}
-        apart = [(one.length - self._typical[one.query], one.reward - means[one.query]) for one in batch]
-        spread = sum(length**2 for length, _ in apart)
-        self.slope = sum(length * reward for length, reward in apart) / spread if spread else 0.0
         self._strength = strength
+        self._lengths = {query: fmean(one.length for one in group) for query, group in groups.items()}
+        self._spread = {query: pstdev(one.reward for one in group) for query, group in groups.items()}
+        means = {query: fmean(one.reward for one in group) for query, group in groups.items()}
+        teaching = [one for one in batch if self._spread[one.query]]
+        squares = sum(self._apart(one) ** 2 for one in teaching)
+        common = sum(self._apart(one) * (one.reward - means[one.query]) / self._spread[one.query] for one in teaching)
+        self.slope = common / squares if squares else 0.0
 
     def __call__(self, one: Rated) -> float:
         """The reward of an answer of the batch without what its length explains."""
-        return one.reward - self._strength * self.slope * (one.length - self._typical[one.query])
+        return one.reward - self._strength * self.slope * self._spread[one.query] * self._apart(one)
+
+    def _apart(self, one: Rated) -> float:
+        return one.length - self._lengths[one.query]

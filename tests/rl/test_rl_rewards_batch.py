@@ -81,16 +81,30 @@ async def test_the_more_answers_share_a_line_the_less_each_is_worth():
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(rated, min_size=2, max_size=30))
-def test_after_control_length_explains_nothing_of_the_quality(answers):
+def test_after_control_length_explains_nothing_of_the_advantages(answers):
     control = LengthControl(answers)
-    left = LengthControl([one._replace(reward=control(one)) for one in answers])
-    assert left.slope == pytest.approx(0, abs=1e-9)
-    # as by ordinary least squares with a constant a group
-    groups = sorted({one.query for one in answers})
-    design = np.array([[one.length, *(one.query == group for group in groups)] for one in answers], dtype=float)
-    if any(len({one.length for one in answers if one.query == group}) > 1 for group in groups):
-        fitted = np.linalg.lstsq(design, np.array([one.reward for one in answers]), rcond=None)[0]
-        assert control.slope == pytest.approx(fitted[0], abs=1e-9)
+    rest, lengths, advantages = [], [], []
+    for query in sorted({one.query for one in answers}):
+        group = [one for one in answers if one.query == query]
+        spread = np.std([one.reward for one in group])
+        if len({one.reward for one in group}) > 1:
+            size = np.array([one.length for one in group])
+            lengths += list(size - size.mean())
+            for values, to in (([one.reward for one in group], advantages), (map(control, group), rest)):
+                values = np.array(list(values))
+                to += list((values - values.mean()) / spread)
+        else:
+            assert [control(one) for one in group] == [one.reward for one in group]
+    assert np.dot(lengths, rest) == pytest.approx(0, abs=1e-6)
+    if np.any(lengths):
+        assert control.slope == pytest.approx(np.dot(lengths, advantages) / np.dot(lengths, lengths), abs=1e-9)
+
+
+def test_answers_that_are_equally_bad_are_not_told_apart_by_their_lengths():
+    hopeless = [Rated("hopeless", length, 0.0) for length in (10, 20, 60)]
+    control = LengthControl([*hopeless, Rated("a", 10, 0.1), Rated("a", 50, 0.9)])
+    assert control.slope > 0
+    assert [control(one) for one in hopeless] == [0.0, 0.0, 0.0]
 
 
 def test_equal_lengths_leave_every_quality_as_it_is():
@@ -99,14 +113,14 @@ def test_equal_lengths_leave_every_quality_as_it_is():
 
 
 async def test_a_judge_that_counts_characters_rewards_all_alike():
-    said = [(query, "长" * size) for query, sizes in (("a", (10, 20, 30)), ("b", (5, 45))) for size in sizes]
+    said = [(query, "长" * size) for query, sizes in (("a", (10, 20, 30)), ("b", (15, 25, 35))) for size in sizes]
     free = await rewards(Reward([Weighted(Lengthy())], [], Case), said)
-    assert free == pytest.approx([0.1, 0.2, 0.3, 0.05, 0.45])
+    assert free == pytest.approx([0.1, 0.2, 0.3, 0.15, 0.25, 0.35])
     assert await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=1.0), said) == pytest.approx(
-        [0.2, 0.2, 0.2, 0.25, 0.25]
+        [0.2] * 3 + [0.25] * 3
     )
     half = await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=0.5), said)
-    assert half == pytest.approx([0.15, 0.2, 0.25, 0.15, 0.35])
+    assert half == pytest.approx([0.15, 0.2, 0.25, 0.2, 0.25, 0.3])
 
 
 async def test_where_a_size_was_asked_for_length_is_no_matter_of_control():

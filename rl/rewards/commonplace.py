@@ -15,22 +15,26 @@ class Commonplace:
     """1 while no phrase of an answer is a commonplace, falling to 0 where one is by `slack` more than is normal.
 
     What counts is the share of the batch's answers to other queries that have the phrase, a run of four characters.
-    Normal are `times` the share of the references that have it, and anything up to `least`: a batch holds few queries,
-    and what one of them calls for stands in many of its answers.
+    Normal are `times` the share of the references that have it, and anything up to `least`: what one query calls for
+    stands in many of its answers. Fewer than `queries` other queries cannot tell what is said to everybody.
     """
 
     name = "commonplace"
 
-    def __init__(self, references: Pairs, *, least: float = 0.1, times: float = 2.0, slack: float = 0.3) -> None:
+    def __init__(
+        self, references: Pairs, *, least: float = 0.1, times: float = 2.0, slack: float = 0.3, queries: int = 4
+    ) -> None:
         count = counted(response for _, response in references)
         self._normal = {phrase: max(least, times * number / len(references)) for phrase, number in count.items()}
         self._least = least
         self._slack = slack
+        self._queries = queries
 
     async def score(self, answers: Sequence[Answer]) -> list[Score]:
-        """From the texts of the batch alone; without answers to other queries nothing is a commonplace."""
-        elsewhere = {answer.group: _shares(answer.elsewhere) for answer in answers}
-        return [self._score(phrases(answer.response), elsewhere[answer.group]) for answer in answers]
+        """From the texts of the batch alone."""
+        elsewhere = {answer.group: answer.elsewhere for answer in answers}
+        shares = {group: self._shares(others) for group, others in elsewhere.items()}
+        return [self._score(phrases(answer.response), shares[answer.group]) for answer in answers]
 
     def _score(self, own: set[str], elsewhere: Mapping[str, float]) -> Score:
         shared = own & elsewhere.keys()
@@ -41,6 +45,8 @@ class Commonplace:
         reason = f"“{worst}” stands in {elsewhere[worst]:.0%} of the answers to other queries"
         return Score(max(0.0, 1.0 - beyond[worst] / self._slack), reason)
 
-
-def _shares(texts: Sequence[str]) -> dict[str, float]:
-    return {phrase: number / len(texts) for phrase, number in counted(texts).items()}
+    def _shares(self, others: Sequence[tuple[str, str]]) -> dict[str, float]:
+        """The share of the answers to other queries that have each phrase; of none where these are too few."""
+        if len({query for query, _ in others}) < self._queries:
+            return {}
+        return {phrase: number / len(others) for phrase, number in counted(said for _, said in others).items()}

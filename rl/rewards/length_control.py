@@ -4,7 +4,7 @@ Judges like long texts, and a policy learns that first. GRPO learns from the sta
 answer in its group. With n the characters of the answer, b is the slope of the regression of z on n over all groups of
 a batch,
 
-    b = Σ (n − n̄) z / Σ (n − n̄)²           n̄, r̄, σ of the answer's group; without groups whose σ is 0
+    b = Σ (n − n̄) z / Σ (n − n̄)²           n̄, r̄, σ of the answer's group; without groups whose σ is 0 (1e-6)
     r ← r − strength · b · σ · (n − n̄)
 
 so that in the batch at hand a longer answer has on average no more advantage than a shorter one to the same query: the
@@ -19,6 +19,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import NamedTuple
+
+EQUAL = 1e-6  # rewards that differ by less teach nothing
 
 
 class Rated(NamedTuple):
@@ -40,7 +42,7 @@ class LengthControl:
         self._lengths = {query: fmean(one.length for one in group) for query, group in groups.items()}
         self._spread = {query: pstdev(one.reward for one in group) for query, group in groups.items()}
         means = {query: fmean(one.reward for one in group) for query, group in groups.items()}
-        teaching = [one for one in batch if self._spread[one.query]]
+        teaching = [one for one in batch if self._spread[one.query] > EQUAL]
         squares = sum(self._apart(one) ** 2 for one in teaching)
         common = sum(self._apart(one) * (one.reward - means[one.query]) / self._spread[one.query] for one in teaching)
         self.slope = common / squares if squares else 0.0

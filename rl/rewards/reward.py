@@ -141,7 +141,7 @@ class Reward:
     def _answers(self, queries: Sequence[str], texts: Sequence[str], everywhere: Said) -> list[Answer]:
         """The batch with its measured facts; empty if it cannot be read."""
         groups = {query: place for place, query in enumerate(dict.fromkeys(queries))}
-        elsewhere = {query: tuple(text for other, text in everywhere if other != query) for query in groups}
+        elsewhere = {query: tuple(one for one in everywhere if one[0] != query) for query in groups}
         try:
             return [
                 Answer(query, text, self._case_of(query, text), groups[query], elsewhere[query])

@@ -11,15 +11,15 @@ from kindling.records import Case, Label
 class Answer:
     """A completion under reward. `case` has its measured facts; `group`, the place of its prompt in the batch.
 
-    Answers of one group are answers to the same query. `elsewhere` is what the batch answers all other queries with, in
-    all processes of the run.
+    Answers of one group are answers to the same query. `elsewhere` are the (query, response) pairs of all other queries
+    of the batch, in all processes of the run.
     """
 
     query: str
     response: str
     case: Case
     group: int
-    elsewhere: tuple[str, ...] = ()
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 class Score(NamedTuple):

@@ -18,7 +18,9 @@ from kindling.rl.rewards.reward import Reward
 from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 GENERIC = "好事会找到你"
-rated = st.builds(Rated, st.sampled_from("abc"), st.integers(1, 200), st.floats(0, 1))
+rated = st.builds(
+    Rated, st.sampled_from("abc"), st.integers(1, 200), st.integers(0, 100).map(lambda cents: cents / 100)
+)
 
 
 class Lengthy:
@@ -39,7 +41,7 @@ def batch(*groups):
     """Answers to as many queries as there are groups of texts."""
     everything = [(str(place), text) for place, texts in enumerate(groups) for text in texts]
     return [
-        Answer(query, text, Case(query, text), int(query), tuple(said for other, said in everything if other != query))
+        Answer(query, text, Case(query, text), int(query), tuple(one for one in everything if one[0] != query))
         for query, text in everything
     ]
 
@@ -50,30 +52,34 @@ async def values(term, *groups):
 
 async def test_a_line_that_answers_every_query_costs_each_text_that_has_it_and_no_other():
     others = ["灯火等你回家", "窗前的茶还热着", "纸船漂过小河", "山路上有人提灯"]
-    found = await values(Commonplace([]), *([f"{GENERIC}，{own}", own] for own in others))
+    found = await values(Commonplace([], queries=2), *([f"{GENERIC}，{own}", own] for own in others))
     assert [value < 1 for value in found] == [True, False] * len(others)
 
 
 async def test_what_one_query_calls_for_is_no_commonplace_however_often_it_is_said():
-    assert await values(Commonplace([]), ["生日快乐！"] * 8, ["新婚快乐，白头偕老"], ["一路顺风"]) == [1.0] * 10
+    assert (
+        await values(Commonplace([], queries=2), ["生日快乐！"] * 8, ["新婚快乐，白头偕老"], ["一路顺风"]) == [1.0] * 10
+    )
 
 
 async def test_what_good_texts_say_as_often_is_normal():
     groups = [[f"{GENERIC}，{number}" for number in "一二三"] for _ in range(3)]
-    assert max(await values(Commonplace([]), *groups)) < 0.1
+    assert max(await values(Commonplace([], queries=2), *groups)) < 0.1
     known = [("q", text) for text in ("别的话", *groups[0])]
-    assert await values(Commonplace(known), *groups) == [1.0] * 9
+    assert await values(Commonplace(known, queries=2), *groups) == [1.0] * 9
 
 
-async def test_one_query_alone_has_no_commonplaces():
-    assert await values(Commonplace([]), [GENERIC] * 4) == [1.0] * 4
+@pytest.mark.parametrize("groups", [1, 2, 4])
+async def test_few_queries_have_no_commonplaces(groups):
+    assert await values(Commonplace([]), *[[GENERIC] * 4] * groups) == [1.0] * 4 * groups
+    assert max(await values(Commonplace([]), *[[GENERIC] * 4] * 5)) < 1
 
 
 async def test_the_more_answers_share_a_line_the_less_each_is_worth():
     def groups(sharing):
         return [[GENERIC if place < sharing else f"第{place}句各不相同的{place}话"] for place in range(10)]
 
-    worth = [(await values(Commonplace([]), *groups(sharing)))[0] for sharing in (1, 2, 4, 6)]
+    worth = [(await values(Commonplace([], queries=2), *groups(sharing)))[0] for sharing in (1, 2, 4, 6)]
     assert worth == sorted(worth, reverse=True)
     assert worth[0] == 1
     assert worth[-1] == 0
@@ -147,7 +153,7 @@ async def test_a_text_that_could_not_be_scored_has_no_part_in_what_length_explai
 
 def test_two_processes_reward_their_halves_of_a_batch_as_one_would():
     said = [(query, f"{GENERIC}{'长' * (size + place)}") for place, query in enumerate("abcd") for size in (3, 9)]
-    terms = [Weighted(Lengthy())], [Gate(Commonplace([]), 0.5)], Case
+    terms = [Weighted(Lengthy())], [Gate(Commonplace([], queries=2), 0.5)], Case
     whole = asyncio.run(rewards(Reward(*terms, length_control=1.0), said))
     meet = threading.Barrier(2, timeout=10)
     heard = [[], []]

@@ -270,7 +270,7 @@ def _about(count: int) -> tuple[int, int]:
 
 
 def number(words: str) -> int:
-    """Read a number in digits, Chinese (up to 999; also read digit by digit; digits may stand among them) or English."""
+    """Read a number in digits, Chinese (up to 999; also read digit by digit, digits of both kinds mixed) or English."""
     if words.isascii():
         return int(words) if words.isdigit() else _EN_VALUES[words]
     if not set(words) & set("十百"):

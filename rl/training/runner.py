@@ -9,6 +9,7 @@ The weights appear under their name when they are whole. Under several processes
 one writes.
 """
 
+import atexit
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -105,6 +106,14 @@ class _AllDone(Exception):
     """Every step has been taken: by a run that was killed after its last checkpoint."""
 
 
+def _part() -> None:
+    """Leave the other processes: threads of theirs that still wait when the interpreter ends abort it."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     """Train to the end, or until `job.stop`; go on from the newest whole checkpoint, if there is one.
 
@@ -122,6 +131,8 @@ def run(trainer: "Trainer", job: Job, rows: int, align: int = 1) -> Result:
     start = checkpoints.newest(job.folder)
     trainer.remove_callback(PrinterCallback)  # standard output is the command's
     trainer.add_callback(_watch(job, align))
+    if processes() > 1:
+        atexit.register(_part)
     began = time.monotonic()
     with (
         checkpoints.stop_on_signal(job.stop),

@@ -20,10 +20,12 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
+import orjson
+
 from bench.measured import kindling
 from kindling.cli import console
 from kindling.rl.policy.base import Schedule, make_base
-from kindling.tables import read_json, read_rows, write_jsonl
+from kindling.tables import read_rows, write_jsonl
 
 TEST, PROMPTS, LONGEST = 200, 1600, 24
 TEMPERATURE, TEXTS, STEPS = 0.7, 2, 120
@@ -142,7 +144,7 @@ def evaluate(out: Path, models: Sequence[str]) -> Path:
 
 def report(evaluation: Path, models: Sequence[str]) -> None:
     """A row a model: what each judge calls good, and what must not be lost for it."""
-    cards = {one["model"]: one for one in read_json(evaluation / "scorecard.json")["cards"]}
+    cards = {one["model"]: one for one in orjson.loads((evaluation / "scorecard.json").read_bytes())["cards"]}
     lengths: dict[str, list[int]] = {model: [] for model in models}
     for row in read_rows(evaluation / "texts.jsonl", ("model",)):
         lengths[row["model"]].append(len(row["text"] or ""))

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from kindling.records import Fact
+from kindling.records import Case, Fact
 
 Kind = Literal["characters", "length", "words", "items", "brief", "language", "acrostic", "without"]
 
@@ -283,6 +283,11 @@ def number(words: str) -> int:
         else:
             digit = _VALUES[char]
     return total + digit
+
+
+def case_of(query: str, response: str, brief_chars: int) -> Case:
+    """The case of a query and a response, with its facts measured."""
+    return Case(query, response, measure(query, response, brief_chars))
 
 
 def measure(query: str, response: str, brief_chars: int) -> tuple[Fact, ...]:

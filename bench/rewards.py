@@ -16,12 +16,11 @@ from statistics import median
 
 from bench.served import project, scripted_server
 from kindling.agents.judge import Judge
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.agents.retriever import load_examples
 from kindling.cli import casting
 from kindling.config import load_config
 from kindling.prompts.taskpack import load_pack
-from kindling.records import Case
 from kindling.rl.firewall.canaries import PER_STEP, Canary, CanaryWatch
 from kindling.rl.rewards.judging import CachedJudge
 from kindling.rl.rewards.quality import JudgeScore
@@ -54,18 +53,15 @@ async def _steps(queries: list[str]) -> list[float]:
     config = load_config()
     pack = load_pack(config.project.task)
     plan = casting.plan_cast(config, "llm")
-
-    def case_of(query: str, response: str) -> Case:
-        return Case(query, response, measure(query, response, pack.settings.brief_chars))
-
+    make = partial(case_of, brief_chars=pack.settings.brief_chars)
     references = [(one.query, one.response) for one in load_examples(pack.file("corpus.jsonl"))]
     async with _open(plan):
         pass
     judge = CachedJudge(partial(_open, plan))
-    shape = (RequestsMet(), LengthBand(references, case_of), Repetition(references), Diversity())
+    shape = (RequestsMet(), LengthBand(references, make), Repetition(references), Diversity())
     known = [Canary("good", query, response, "good") for query, response in references]
-    watch = CanaryWatch(judge, known, case_of, seed=0)
-    reward = Reward([Weighted(JudgeScore(judge))], [Gate(term) for term in shape], case_of, watches=[watch])
+    watch = CanaryWatch(judge, known, make, seed=0)
+    reward = Reward([Weighted(JudgeScore(judge))], [Gate(term) for term in shape], make, watches=[watch])
     rng = Random(0)
     for step in range(STEPS):
         prompts = [query for query in queries[step * PROMPTS : (step + 1) * PROMPTS] for _ in range(GROUP)]

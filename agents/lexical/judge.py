@@ -29,9 +29,8 @@ class LexicalJudge:
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
         """Judge one case; critiques are not heard."""
-        missed = [f"{fact.kind}: asked {fact.asked}, has {fact.measured}" for fact in case.facts if not fact.met]
-        if missed:
-            return Verdict.of(0.0, "; ".join(missed), self.name, self.template)
+        if case.missed:
+            return Verdict.of(0.0, "; ".join(case.missed), self.name, self.template)
         scores = self.model.score([case.query], [case.response])
         reason = self.model.explain(case.query, case.response, scores)
         return Verdict.of(float(scores.score[0]), reason, self.name, self.template)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from kindling.agents.players import Players
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.game import Decision, Evidence, Forgery, Lesson, Proposal, Rewrite, Round, Rules, Standing
 from kindling.graphs.faults import Fault, attempt, settle
 from kindling.graphs.refinement.gate import Gate
@@ -260,7 +260,7 @@ async def judge_all(
 
 
 def _case(players: Players, query: str, response: str) -> Case:
-    return Case(query, response, measure(query, response, players.brief_chars))
+    return case_of(query, response, players.brief_chars)
 
 
 def _turn(pool: Sequence[S], many: int, turn: int, key: str) -> tuple[S, ...]:

@@ -43,9 +43,8 @@ class RequestsMet:
         return [self._score(answer) for answer in answers]
 
     def _score(self, answer: Answer) -> Score:
-        missed = [fact for fact in answer.case.facts if not fact.met]
-        reason = "; ".join(f"{fact.kind}: asked {fact.asked}, has {fact.measured}" for fact in missed)
-        return Score(self._unmet ** len(missed), reason)
+        missed = answer.case.missed
+        return Score(self._unmet ** len(missed), "; ".join(missed))
 
 
 class Band(NamedTuple):

@@ -9,7 +9,6 @@ best, not the last ones: the reward is what the run has learned to please. One l
 than the next, so what counts for a checkpoint is the mean of all that the shadow has seen since the one before.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from kindling.rl.firewall.callback import FirewallCallback
     from kindling.rl.rewards.reward import Reward
 
-LOG = logging.getLogger("kindling.rl.training")
 # of a checkpoint, what a model does not need
 STATE = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "trainer_state.json", "*.bin", "whole", "firewall.json")
 

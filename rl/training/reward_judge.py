@@ -61,9 +61,8 @@ class RewardJudge:
 
     async def judge(self, case: Case, critiques: tuple[Critique, ...] = ()) -> Verdict:
         """Judge one case; critiques are not heard."""
-        missed = [f"{fact.kind}: asked {fact.asked}, has {fact.measured}" for fact in case.facts if not fact.met]
-        if missed:
-            return Verdict.of(0.0, "; ".join(missed), self.name, self.template)
+        if case.missed:
+            return Verdict.of(0.0, "; ".join(case.missed), self.name, self.template)
         try:
             raw = round(await self._batches.score((case.query, case.response)), DECIMALS)
         except UsageError:

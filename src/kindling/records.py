@@ -114,6 +114,11 @@ class Case:
     facts: tuple[Fact, ...] = ()
     examples: tuple[Example, ...] = ()
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The verifiable requests that the text does not meet, in words; empty if it meets all."""
+        return tuple(f"{fact.kind}: asked {fact.asked}, has {fact.measured}" for fact in self.facts if not fact.met)
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledCase:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.cli import benches, beside, casting, certified, console
 from kindling.config import Config
 from kindling.errors import BudgetSpent
@@ -20,7 +20,7 @@ from kindling.eval.certification import Exam, certify
 from kindling.eval.hard_negatives import HardNegative, read_hard_negatives
 from kindling.eval.labelled import read_labelled
 from kindling.prompts.taskpack import TaskPack, load_pack
-from kindling.records import Case, LabelledCase
+from kindling.records import LabelledCase
 from kindling.runs import versions
 from kindling.tables import check_new_file, sha256
 
@@ -85,12 +85,8 @@ def exam_of(
     hard_negatives: Sequence[HardNegative] = (),
 ) -> Exam:
     """Prepare the examination of a judge of `pack`'s task. Raises `InputError` for too few cases."""
-    make = partial(_case, brief_chars=pack.settings.brief_chars)
+    make = partial(case_of, brief_chars=pack.settings.brief_chars)
     return Exam(cases, make, config.certify, seed, hard_negatives=hard_negatives)
-
-
-def _case(query: str, response: str, brief_chars: int) -> Case:
-    return Case(query, response, measure(query, response, brief_chars))
 
 
 def _bench(request: Request, cases: tuple[LabelledCase, ...]) -> benches.Bench:

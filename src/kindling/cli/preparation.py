@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.cli import casting, contestants, evaluators
 from kindling.config import Config
 from kindling.errors import InputError
@@ -69,7 +69,7 @@ class Evaluation:
     @property
     def make(self) -> Callable[[str, str], Case]:
         """Makes a case of a query and a response, with its facts measured."""
-        return partial(_case, brief_chars=self.pack.settings.brief_chars)
+        return partial(case_of, brief_chars=self.pack.settings.brief_chars)
 
     def settings(self) -> dict[str, Any]:
         """What defines the run: a resume with anything else here is another run."""
@@ -143,8 +143,3 @@ def _training_texts(files: Sequence[Path]) -> list[str]:
             data.text(row, name) for row in found for name in (("chosen", "rejected") if pairs else ("completion",))
         ]
     return texts
-
-
-def _case(query: str, response: str, brief_chars: int) -> Case:
-    """The case with its facts measured."""
-    return Case(query, response, measure(query, response, brief_chars))

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.agents.retriever import corpus_file
 from kindling.cli import canaries as known
 from kindling.cli import casting, certificates, console, planning, training
 from kindling.cli.training import Request
 from kindling.errors import ConfigError, UsageError
 from kindling.eval.labelled import read_labelled
-from kindling.records import Case, load
+from kindling.records import load
 from kindling.rl.firewall.firewall import BREACH, Breach
 from kindling.rl.firewall.settings import Limits
 from kindling.rl.training import data
@@ -249,7 +249,7 @@ def _parts(
 
     project = request.config.project
     pack = load_pack(project.task, request.config.prompts_dir / project.task)
-    case_of = partial(_case, brief_chars=pack.settings.brief_chars)
+    make = partial(case_of, brief_chars=pack.settings.brief_chars)
     references = _references(rewarding.references or corpus_file(request.config, pack))
     settings = request.settings
     assert isinstance(settings, GrpoSettings)
@@ -267,15 +267,13 @@ def _parts(
     watch = None
     if judge is not None:
         cases = read_labelled(rewarding.labelled or pack.file("golden.jsonl"))
-        watch = CanaryWatch(judge, known.canaries(cases, case_of, request.seed), case_of, request.seed)
-    band = LengthBand(references, case_of)
+        watch = CanaryWatch(judge, known.canaries(cases, make, request.seed), make, request.seed)
+    band = LengthBand(references, make)
     qualities, gates = _terms(rewarding, judge, band, references)
     sink = Completions(request.out / "completions")
     watches = [one for one in (watch, shadow) if one]
     strength = rewarding.weights.length_control
-    reward = Reward(
-        qualities, gates, case_of, watches=watches, sink=sink, gather=gather_object, length_control=strength
-    )
+    reward = Reward(qualities, gates, make, watches=watches, sink=sink, gather=gather_object, length_control=strength)
     drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, request.seed)
     with loading(model):
         before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
@@ -292,10 +290,6 @@ def _parts(
     finally:
         for one in opened:
             one.close()
-
-
-def _case(query: str, response: str, brief_chars: int) -> Case:
-    return Case(query, response, measure(query, response, brief_chars))
 
 
 def _references(file: Path) -> list[tuple[str, str]]:

@@ -9,14 +9,14 @@ import os
 import signal
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kindling.agents.requests import measure
+from kindling.agents.requests import case_of
 from kindling.cli import casting, certificates, console
 from kindling.config import Config
 from kindling.errors import ConfigError, InputError
-from kindling.records import Case
 from kindling.rl.rewards.judging import CachedJudge
 from kindling.rl.serving.app import Limits, Service, is_loopback, listening
 from kindling.rl.serving.openrlhf import ENDS
@@ -72,11 +72,10 @@ def _token(request: Request) -> str | None:
 
 
 async def _serve(request: Request, plan: casting.CastPlan, token: str | None, *, as_json: bool) -> None:
-    brief = plan.pack.settings.brief_chars
     async with casting.open_cast(plan, request.ledger) as company:
         card = _card(request, plan, company.judge.template)
         judge = CachedJudge(lambda: nullcontext(company.judge), remember=REMEMBERED)
-        scorer = Scorer(judge, lambda query, response: Case(query, response, measure(query, response, brief)))
+        scorer = Scorer(judge, partial(case_of, brief_chars=plan.pack.settings.brief_chars))
         service = Service(scorer, card, request.limits, token, (*ENDS, *request.ends))
         try:
             async with listening(service.app(), request.host, request.port, request.limits.seconds) as url:

@@ -34,6 +34,7 @@ from kindling.records import load
 # "kdlg": how a file says that it is ours, before anything is written to it
 APPLICATION_ID = 0x6B646C67
 VERSION = 1
+WAIT_S = 30.0  # for another process that holds the file
 
 _SCHEMA = """CREATE TABLE calls (
     key TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, answer TEXT NOT NULL,
@@ -93,31 +94,43 @@ class Ledger:
         self.path = path
         self._flights: dict[str, Flight] = {}
         with self._readable():
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db = self._open(time.monotonic() + WAIT_S)
+
+    def _open(self, deadline: float) -> sqlite3.Connection:
+        """A connection to the prepared file; tries again while another process prepares it.
+
+        SQLite's own time-out does not cover that: of two that switch a new file to WAL, one is refused at once.
+        """
+        while True:
+            db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None)
             try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
+                self._prepare(db)
+            except BaseException as error:
+                db.close()
+                if not _busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return db
 
-    def _prepare(self) -> None:
+    def _prepare(self, db: sqlite3.Connection) -> None:
         """Make the table in an empty file; refuse a file that is not ours before touching it."""
-        self._check()
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("BEGIN IMMEDIATE")
+        self._check(db)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("BEGIN IMMEDIATE")
         # a second process may have made the table since the first look
-        if not self._check():
-            self._db.execute(_SCHEMA)
-            self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-        self._db.execute("COMMIT")
+        if not self._check(db):
+            db.execute(_SCHEMA)
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
 
-    def _check(self) -> bool:
+    def _check(self, db: sqlite3.Connection) -> bool:
         """Whether the file is a ledger; false if it is empty. Raises if it is something else."""
-        (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (owner,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (owner,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if not tables and not owner:
             return False
         if owner != APPLICATION_ID:
@@ -221,3 +234,8 @@ class Ledger:
     def close(self) -> None:
         """Release the file. Idempotent."""
         self._db.close()
+
+
+def _busy(error: BaseException) -> bool:
+    """Whether another connection is in the way (the low byte is the kind of an extended error code)."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

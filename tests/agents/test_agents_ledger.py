@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +217,8 @@ def test_a_stored_answer_that_was_tampered_with_is_noticed(ledger):
 
 WRITER = """
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from kindling.agents.calls import Answer
 from kindling.agents.ledger import Ledger, Paid
@@ -235,6 +239,16 @@ def test_processes_may_share_a_file_from_its_creation_on(tmp_path):
     book = Ledger(path)
     assert sum(total.calls for total in book.totals()) == 200
     book.close()
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    maker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    maker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"), closing(sqlite3.connect(path, timeout=30)) as other:
+        other.execute("PRAGMA journal_mode=WAL")  # SQLite's own time-out does not help here
+    threading.Timer(0.3, maker.close).start()
+    Ledger(path).close()
 
 
 CALLER = """

@@ -8,8 +8,8 @@
               [0, 1] and is 1 over a whole range of what is normal: inside the range there is no slope to climb, so
               there is nothing to win there.
 
-At the end, what length alone explains of the rewards of a batch is taken out of them (`length_control.py`), which may
-carry a reward a little out of [0, 1].
+At the end, what length alone explains of the rewards of a batch is taken out of them, and lengths that have drifted are
+led back (`length_control.py`), which may carry a reward a little out of [0, 1].
 
 `None` is a row that could not be judged. It is None as a whole as soon as one term failed, never a zero: a trainer that
 sees None gives the row advantage 0 and leaves it out of the baseline of its group, where zero would punish the text.
@@ -19,7 +19,7 @@ sees None gives the row advantage 0 and leaves it out of the baseline of its gro
     quality.py              the judge's score; a reward model's score
     shape.py                verifiable requests, length band, repetition, diversity within the group
     commonplace.py          what is said to all queries alike
-    length_control.py       a reward without what length explains of it
+    length_control.py       a reward without what length explains of it, and lengths held where they were
     phrases.py, ngrams.py   what texts have in common
     reward.py               their composition, and the record of every completion
 """

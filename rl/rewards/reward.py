@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from kindling.errors import BudgetSpent, UsageError
 from kindling.records import Label
-from kindling.rl.rewards.length_control import LengthControl, Rated
+from kindling.rl.rewards.length_control import LengthControl, Lengths, Rated
 from kindling.rl.rewards.shape import CaseOf, asks_for_size
 from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
@@ -80,8 +80,8 @@ class Reward:
     `qualities` and `gates` are the terms (the package's docstring has the formula), `case_of` measures a text's facts,
     `watches` go along with every batch, `sink` is handed each batch for good (a log), and `drain` gives those since the
     last `drain` to whoever checks the run. `gather` makes one list of the lists of all processes; each calls it twice a
-    batch, whatever fails, so that none waits for another. `length_control` is the strength of `LengthControl` on the
-    rewards. `failures` counts the reasons of None rows, `stopped` is the line of what ended scoring for good.
+    batch, whatever fails, so that none waits for another. `lengths` are held by `LengthControl`; none: left alone.
+    `failures` counts the reasons of None rows, `stopped` is the line of what ended scoring for good.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Reward:
         watches: Sequence[Watch] = (),
         sink: Callable[[Batch], None] | None = None,
         gather: Callable[[list[Any]], list[Any]] = list,
-        length_control: float = 0.0,
+        lengths: Lengths | None = None,
     ) -> None:
         """Raises `ValueError` without a quality, or if two terms have one name."""
         names = [*(part.term.name for part in qualities), *(part.term.name for part in gates)]
@@ -109,7 +109,7 @@ class Reward:
         self._watches = tuple(watches)
         self._sink = sink
         self._gather = gather
-        self._length_control = length_control
+        self._lengths = lengths or Lengths(strength=0.0)
         self._batches: list[Batch] = []
         self._calls = 0
 
@@ -128,9 +128,9 @@ class Reward:
         answers = self._answers(queries, texts, self._gather(list(zip(queries, texts, strict=True))))
         scores = await self._score(step, answers) if answers else [_all_failed(UNREAD, len(texts))] * len(self._terms)
         each = [[one[place] for one in scores] for place in range(len(texts))]
-        rewards, slope = self._controlled(answers, [self._composed(one) for one in each])
+        rewards, control = await self._controlled(answers, [self._composed(one) for one in each])
         rows = tuple(map(partial(self._row, step), queries, texts, each, rewards))
-        self._keep(Batch(step, rows, time.monotonic() - started), slope, columns.get("log_metric"))
+        self._keep(Batch(step, rows, time.monotonic() - started), control, columns.get("log_metric"))
         return [row.reward for row in rows]
 
     def drain(self) -> list[Batch]:
@@ -182,17 +182,17 @@ class Reward:
             reward *= 1 - gate.strength * (1 - value)
         return reward
 
-    def _controlled(
+    async def _controlled(
         self, answers: Sequence[Answer], rewards: Sequence[float | None]
-    ) -> tuple[list[float | None], float]:
-        """The rewards without what length explains of them, and the slope; as they are where a size was asked for."""
+    ) -> tuple[list[float | None], LengthControl]:
+        """The rewards without what lengths explain of them, and the control; as they are where a size was asked for."""
         rated = {
-            place: Rated(answer.query, len(answer.response), reward)
+            place: Rated(answer.query, len(answer.response), reward, await self._lengths.usual(answer.query))
             for place, (answer, reward) in enumerate(zip(answers, rewards, strict=False))
             if reward is not None and not asks_for_size(answer.case)
         }
-        control = LengthControl(self._gather(list(rated.values())), self._length_control)
-        return [control(rated[place]) if place in rated else one for place, one in enumerate(rewards)], control.slope
+        control = LengthControl(self._gather(list(rated.values())), self._lengths.strength, self._lengths.before)
+        return [control(rated[place]) if place in rated else one for place, one in enumerate(rewards)], control
 
     def _row(self, step: int, query: str, text: str, scores: Sequence[Score], reward: float | None) -> Row:
         named = list(zip((term.name for term in self._terms), scores, strict=True))
@@ -201,11 +201,12 @@ class Reward:
         record = tuple((name, score.value, score.reason) for name, score in named)
         return Row(step, query, text, reward, "; ".join(failed), label, record)
 
-    def _keep(self, batch: Batch, slope: float, log_metric: Callable[[str, float], None] | None) -> None:
+    def _keep(self, batch: Batch, control: LengthControl, log_metric: Callable[[str, float], None] | None) -> None:
         self.failures.update(row.why for row in batch.rows if row.reward is None)
         self._batches.append(batch)
         if log_metric is not None and batch.rows:
-            for name, value in {**_means(batch.rows), "reward_terms/per_character": slope}.items():
+            lengths = {"reward_terms/per_character": control.slope, "reward_terms/length_drift": control.drift}
+            for name, value in {**_means(batch.rows), **lengths}.items():
                 log_metric(name, value)
         if self._sink is not None:
             try:

@@ -102,9 +102,16 @@ class LengthBand:
             self._bands[query] = await self._learn(query)
         return self._bands[query]
 
+    async def usual(self, query: str) -> float | None:
+        """The median length of good answers to a query; none where there is no band."""
+        band = await self.band(query)
+        return band.typical if band else None
+
     def typical(self, query: str) -> float | None:
-        """The median length of good answers to a query; none where there is no band. For where no event loop runs."""
-        band = asyncio.run(self.band(query)) if query not in self._bands else self._bands[query]
+        """`usual`, for where no event loop runs, or for a query whose band is known."""
+        if query not in self._bands:
+            return asyncio.run(self.usual(query))
+        band = self._bands[query]
         return band.typical if band else None
 
     async def _learn(self, query: str) -> Band | None:

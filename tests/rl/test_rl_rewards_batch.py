@@ -4,6 +4,8 @@ import asyncio
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from math import log
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -13,13 +15,13 @@ from hypothesis import strategies as st
 from kindling.agents.requests import measure
 from kindling.records import Case
 from kindling.rl.rewards.commonplace import Commonplace
-from kindling.rl.rewards.length_control import LengthControl, Rated
+from kindling.rl.rewards.length_control import HOLD, LengthControl, Lengths, Rated, log_ratio
 from kindling.rl.rewards.reward import Reward
 from kindling.rl.rewards.terms import Answer, Gate, Score, Weighted
 
 GENERIC = "好事会找到你"
 rated = st.builds(
-    Rated, st.sampled_from("abc"), st.integers(1, 200), st.integers(0, 100).map(lambda cents: cents / 100)
+    Rated, st.sampled_from("abc"), st.integers(1, 200), st.integers(0, 100).map(lambda cents: cents / 100), st.none()
 )
 
 
@@ -106,6 +108,51 @@ def test_after_control_length_explains_nothing_of_the_advantages(answers):
         assert control.slope == pytest.approx(np.dot(lengths, advantages) / np.dot(lengths, lengths), abs=1e-9)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(rated, min_size=2, max_size=30), st.floats(0.3, 3))
+def test_texts_that_have_drifted_are_led_back_to_the_lengths_before_training(answers, grown):
+    usual = 50.0
+    answers = [one._replace(usual=usual) for one in answers]
+    before = log_ratio((one.length, usual) for one in answers) - log(grown)
+    control = LengthControl(answers, before=before)
+    assert control.drift == pytest.approx(log(grown))
+    groups = [[one for one in answers if one.query == query] for query in {one.query for one in answers}]
+    advantages, lengths = [], []
+    for group in groups:
+        if len({one.reward for one in group}) > 1:
+            values = np.array([control(one) for one in group])
+            advantages += list((values - values.mean()) / np.std([one.reward for one in group]))
+            lengths += list(np.array([one.length for one in group]) - fmean(one.length for one in group))
+    if np.any(lengths):
+        each = np.dot(lengths, advantages) / np.dot(lengths, lengths) * np.sqrt(np.mean(np.square(lengths)))
+        assert each == pytest.approx(-HOLD * log(grown), abs=1e-6)
+
+
+def test_nothing_is_led_anywhere_where_nothing_is_known_of_usual_lengths():
+    answers = [Rated("a", 10, 0.2), Rated("a", 90, 0.2), Rated("a", 50, 0.9)]
+    known = [one._replace(usual=20.0) for one in answers]
+    free = [LengthControl(answers)(one) for one in answers]
+    assert [LengthControl(answers, before=-3.0)(one) for one in answers] == free
+    assert [LengthControl(known)(one) for one in known] == free
+    assert [LengthControl(known, 0.0, before=-3.0)(one) for one in known] == [one.reward for one in known]
+
+
+async def test_a_reward_asks_for_the_usual_length_of_each_query():
+    said = [(query, "长" * size) for query in "ab" for size in (10, 20, 30)]
+
+    async def usual(query):
+        return {"a": 20.0, "b": None}[query]
+
+    before = log_ratio([(10, 20.0), (20, 20.0), (30, 20.0)])
+    same, longer = [
+        await rewards(Reward([Weighted(Lengthy())], [], Case, lengths=Lengths(1.0, usual, ratio)), said)
+        for ratio in (before, before - 0.1)
+    ]
+    assert same == pytest.approx([0.2] * 6)
+    assert longer[0] > longer[1] > longer[2]
+    assert longer[3:] == pytest.approx(longer[:3])
+
+
 def test_answers_that_are_equally_bad_are_not_told_apart_by_their_lengths():
     hopeless = [Rated("hopeless", length, 0.0) for length in (10, 20, 60)]
     control = LengthControl([*hopeless, Rated("a", 10, 0.1), Rated("a", 50, 0.9)])
@@ -122,10 +169,10 @@ async def test_a_judge_that_counts_characters_rewards_all_alike():
     said = [(query, "长" * size) for query, sizes in (("a", (10, 20, 30)), ("b", (15, 25, 35))) for size in sizes]
     free = await rewards(Reward([Weighted(Lengthy())], [], Case), said)
     assert free == pytest.approx([0.1, 0.2, 0.3, 0.15, 0.25, 0.35])
-    assert await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=1.0), said) == pytest.approx(
+    assert await rewards(Reward([Weighted(Lengthy())], [], Case, lengths=Lengths(1.0)), said) == pytest.approx(
         [0.2] * 3 + [0.25] * 3
     )
-    half = await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=0.5), said)
+    half = await rewards(Reward([Weighted(Lengthy())], [], Case, lengths=Lengths(0.5)), said)
     assert half == pytest.approx([0.15, 0.2, 0.25, 0.2, 0.25, 0.3])
 
 
@@ -140,13 +187,13 @@ async def test_where_a_size_was_asked_for_length_is_no_matter_of_control():
     def case_of(query, response):
         return Case(query, response, measure(query, response, 36))
 
-    found = await rewards(Reward([Weighted(Lengthy())], [], case_of, length_control=1.0), said)
+    found = await rewards(Reward([Weighted(Lengthy())], [], case_of, lengths=Lengths(1.0)), said)
     assert found == pytest.approx([0.3, 0.1, 0.3, 0.3])
 
 
 async def test_a_text_that_could_not_be_scored_has_no_part_in_what_length_explains():
     said = [("a", "长" * 10), ("a", "长" * 30), ("a", "?")]
-    assert await rewards(Reward([Weighted(Lengthy())], [], Case, length_control=1.0), said) == [
+    assert await rewards(Reward([Weighted(Lengthy())], [], Case, lengths=Lengths(1.0)), said) == [
         pytest.approx(0.2), pytest.approx(0.2), None,
     ]  # fmt: skip
 
@@ -154,7 +201,7 @@ async def test_a_text_that_could_not_be_scored_has_no_part_in_what_length_explai
 def test_two_processes_reward_their_halves_of_a_batch_as_one_would():
     said = [(query, f"{GENERIC}{'长' * (size + place)}") for place, query in enumerate("abcd") for size in (3, 9)]
     terms = [Weighted(Lengthy())], [Gate(Commonplace([], queries=2), 0.5)], Case
-    whole = asyncio.run(rewards(Reward(*terms, length_control=1.0), said))
+    whole = asyncio.run(rewards(Reward(*terms, lengths=Lengths(1.0)), said))
     meet = threading.Barrier(2, timeout=10)
     heard = [[], []]
 
@@ -166,7 +213,7 @@ def test_two_processes_reward_their_halves_of_a_batch_as_one_would():
             meet.wait()
             return everything
 
-        return asyncio.run(rewards(Reward(*terms, gather=gather, length_control=1.0), (said[:4], said[4:])[rank]))
+        return asyncio.run(rewards(Reward(*terms, gather=gather, lengths=Lengths(1.0)), (said[:4], said[4:])[rank]))
 
     with ThreadPoolExecutor(2) as pool:
         assert [value for half in pool.map(process, range(2)) for value in half] == pytest.approx(whole)

@@ -242,8 +242,9 @@ def _parts(
     from kindling.rl.firewall.firewall import Firewall
     from kindling.rl.policy.sampling import Sampling
     from kindling.rl.rewards.judging import CachedJudge
+    from kindling.rl.rewards.length_control import Lengths, log_ratio
     from kindling.rl.rewards.reward import Reward
-    from kindling.rl.rewards.shape import LengthBand
+    from kindling.rl.rewards.shape import LengthBand, asks_for_size
     from kindling.rl.training.completions import Completions
     from kindling.rl.training.grpo import Parts, RememberedShadow
 
@@ -272,11 +273,13 @@ def _parts(
     qualities, gates = _terms(rewarding, judge, band, references)
     sink = Completions(request.out / "completions")
     watches = [one for one in (watch, shadow) if one]
-    strength = rewarding.weights.length_control
-    reward = Reward(qualities, gates, make, watches=watches, sink=sink, gather=gather_object, length_control=strength)
     drawn = Sampling(settings.temperature, settings.top_p, settings.completion_tokens, request.seed)
     with loading(model):
         before = baseline.draw(model, queries, rewarding.limits.baseline, drawn, band.typical)
+    free = (sample for sample in before if not asks_for_size(make(sample.query, sample.response)))
+    ratio = log_ratio((len(sample.response), sample.typical) for sample in free)
+    lengths = Lengths(rewarding.weights.length_control, band.usual, ratio)
+    reward = Reward(qualities, gates, make, watches=watches, sink=sink, gather=gather_object, lengths=lengths)
     firewall = FirewallCallback(
         Firewall(rewarding.limits, references, before),
         reward,

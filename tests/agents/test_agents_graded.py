@@ -119,7 +119,7 @@ async def test_the_score_is_the_probability_of_good_however_the_answer_is_parted
 
 
 @pytest.mark.parametrize("pieces", [GOOD, BAD], ids=["good", "bad"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cuts=st.sets(st.integers(1, 40)), share=st.floats(0.02, 0.98), thought=st.booleans(), closing=st.booleans())
 def test_every_way_to_part_an_answer_gives_the_same_probability(pieces, cuts, share, thought, closing):
     text = pieces
@@ -224,7 +224,7 @@ async def test_what_is_not_sure_is_a_vote_and_counted(court, text, told, why):
         assert why in verdict.unscored
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-9, 300) | st.floats(allow_nan=True) | st.sampled_from([GOOD, "good"]),

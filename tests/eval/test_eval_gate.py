@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, mannwhitneyu, norm
 
@@ -73,7 +73,6 @@ def test_nothing_gained_is_no_evidence():
     assert sign_flip([-1] * 9) == pytest.approx(1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-4, 4) | st.sampled_from([-20, 7, 20]), max_size=9))
 def test_the_convolution_is_the_enumeration_of_all_signs(gains):
     sums = [
@@ -155,7 +154,6 @@ def test_both_labels_count_the_same():
     assert decision.accepted
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("gb"), st.sampled_from("gb"), st.sampled_from("gb")), min_size=1))
 def test_what_one_order_of_the_judges_gains_the_other_loses(rows):
     """Weights depend on the labels alone, so the two one-sided tests share the ties and nothing else."""
@@ -189,7 +187,6 @@ CASE = st.tuples(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(CASE, min_size=1, max_size=40), st.randoms(use_true_random=False))
 def test_open_cases_weigh_as_if_they_were_not_there_and_order_plays_no_part(rows, draw):
     def weighed(some):
@@ -270,7 +267,6 @@ def test_labels_weigh_by_van_elteren():
     assert by_length(good, lengths, called)[0] == pytest.approx(45 / 66)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=2, max_size=30))
 def test_one_label_agrees_with_scipy(rows):
     lengths, called = np.array([row[0] for row in rows], float), np.array([row[1] for row in rows])

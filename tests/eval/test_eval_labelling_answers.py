@@ -130,7 +130,7 @@ def test_every_case_comes_once_in_an_order_of_ones_own(items, tmp_path):
     assert met["anna"] == [item.id for item in items.order("anna")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(["good", "bad", "cannot tell", "undo"]), max_size=25))
 def test_undo_is_the_inverse_of_answering(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("undo")

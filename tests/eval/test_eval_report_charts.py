@@ -30,7 +30,7 @@ def percents(svg):
                 yield float(one.get(name)[:-1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES, st.integers(2, 8), st.booleans())
 def test_ticks_are_round_and_lie_where_they_say(values, most, exact):
     made = scale(values, 0, 100, most, exact=exact)
@@ -48,7 +48,7 @@ def test_ticks_are_round_and_lie_where_they_say(values, most, exact):
         assert made.ticks[-1] >= max(values) - 1e-6 * made.step
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(1, 8))
 def test_any_curve_is_drawn_inside_its_drawing(values, window):
     svg = lines(Curve("t", [(step + 1.0, value) for step, value in enumerate(values)], window, Allowed(-1.0, 1.0)))

@@ -74,7 +74,7 @@ def test_texts_without_letters_are_no_copies_of_each_other():
     assert groups(()) == ()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 80), st.booleans()), min_size=120, max_size=160), st.data()
 )

@@ -37,7 +37,7 @@ def _score(row, index):
     return row[index].verdict.score
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(row=rows, rule=st.sampled_from(RULES), margin=st.sampled_from([0.0, 0.2, 0.5, 1.0]), seed=st.integers(0, 3))
 def test_a_pair_is_good_over_bad_by_the_margin_and_as_recorded(row, rule, margin, seed):
     pairs = make_pairs(rule, QUERY, row, margin, seed)
@@ -52,7 +52,7 @@ def test_a_pair_is_good_over_bad_by_the_margin_and_as_recorded(row, rule, margin
     assert len({(pair.chosen, pair.rejected) for pair in pairs}) == len(pairs)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(row=rows, margin=st.sampled_from([0.0, 0.2, 0.5]), seed=st.integers(0, 3), order=st.randoms())
 def test_the_rules_agree_on_what_is_possible_and_ignore_the_order_of_arrival(row, margin, seed, order):
     every = make_pairs("all", QUERY, row, margin, seed)
@@ -74,7 +74,7 @@ def test_the_rules_agree_on_what_is_possible_and_ignore_the_order_of_arrival(row
         assert rule == "all" or len(found) <= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(row=rows, seed=st.integers(0, 3))
 def test_the_default_takes_the_most_equal_lengths_and_then_what_the_coin_says(row, seed):
     every = make_pairs("all", QUERY, row, 0.1, seed)

@@ -24,7 +24,7 @@ def judgement(text="甲", score=0.75):
     return Judgement(Candidate(text, "strong", 2), Verdict.of(score, "理由", "llm", "beef"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(*[st.text(max_size=30)] * 3)
 def test_texts_pass_unchanged(query, chosen, rejected):
     row = preference_row(PreferencePair(query, chosen, rejected, "id", 0, 1, 1.0, 0.0, "a", "b", "j"))

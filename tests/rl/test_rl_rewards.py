@@ -68,7 +68,7 @@ async def rewards(reward, texts, queries=None, **columns):
     return await reward(prompts=queries or ["q"] * len(texts), completions=texts, completion_ids=[], **columns)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.tuples(unit, unit), st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)), unit, unit)
 async def test_the_reward_is_the_weighted_mean_of_qualities_times_the_gates(values, weights, gate, strength):
     qualities = [Weighted(Fixed(str(n), values[n]), weights[n]) for n in range(2)]

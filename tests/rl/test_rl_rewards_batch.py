@@ -87,7 +87,7 @@ async def test_the_more_answers_share_a_line_the_less_each_is_worth():
     assert worth[-1] == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(rated, min_size=2, max_size=30))
 def test_after_control_length_explains_nothing_of_the_advantages(answers):
     control = LengthControl(answers)
@@ -108,7 +108,7 @@ def test_after_control_length_explains_nothing_of_the_advantages(answers):
         assert control.slope == pytest.approx(np.dot(lengths, advantages) / np.dot(lengths, lengths), abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(rated, min_size=2, max_size=30), st.floats(0.3, 3))
 def test_texts_that_have_drifted_are_led_back_to_the_lengths_before_training(answers, grown):
     usual = 50.0

@@ -39,7 +39,7 @@ async def test_missed_requests_multiply_and_met_ones_give_nothing_to_win():
         assert await values(term, "text", facts=facts) == [pytest.approx(value)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 400), st.integers(0, 400))
 async def test_the_length_band_is_flat_inside_and_falls_on_either_side(one, other):
     band = LengthBand(references("spring", 40, 50, 60, 70, 80), case_of)
@@ -94,7 +94,7 @@ async def test_repeating_a_good_text_falls_and_good_texts_do_not():
     assert five == 0.0 <= twice < 0.2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
 async def test_every_gate_stays_within_its_range_whatever_the_text(one, two, three):
     for term in (Repetition([("q", LINE)]), Diversity(), LengthBand([("q", LINE)], case_of), RequestsMet()):

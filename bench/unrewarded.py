@@ -3,13 +3,12 @@
 Two judges of different kinds, each once the reward and once the evaluator: `embedded`, which is rules, and a `lexical`
 one, which is learned from PAIRS (`query`, `chosen`, `rejected`; none are shipped).
 
-    PAIRS ─ half ─▶ base, SFT and reward model ─▶ GRPO, reward embedded and reward model ─▶ judged by lexical
-          └ half ─▶ the lexical judge          ─▶ GRPO, reward lexical and reward model  ─▶ judged by embedded
+    PAIRS ─ half ─▶ base and SFT of the embedded policy ─▶ GRPO, reward embedded ─▶ judged by lexical
+          └ half ─▶ the lexical judge                   ─▶ GRPO, reward lexical  ─▶ judged by embedded
 
-No text or query stands in both halves, so what pleases the lexical judge is not what it has read; but the reward model
-and the lexical judge learned from the same kind of labels, so `--alone` leaves the model out. The queries that evaluate
-are drawn from QUERIES (one a line) and are in neither half; pairs that answer them are the canaries. Texts are drawn at
-the temperature of the rollouts, from all models alike. A step that is done is not done again.
+No text or query stands in both halves, so what pleases the lexical judge is not what it has read. The queries that
+evaluate are drawn from QUERIES (one a line) and are in neither half; pairs that answer them are the canaries. Texts are
+drawn at the temperature of the rollouts, from all models alike. A step that is done is not done again.
 """
 
 import argparse
@@ -32,15 +31,13 @@ from kindling.rl.policy.base import Schedule, make_base
 from kindling.tables import read_rows, write_jsonl
 
 TEST, PROMPTS, LONGEST = 200, 1600, 24
-TEMPERATURE, TEXTS, STEPS = 0.7, 2, 200
+TEMPERATURE, TEXTS, STEPS = 0.7, 2, 100
 EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
 DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
-REWARD_MODEL: dict[str, Any] = {"epochs": 2, "swapped": 2, "learning_rate": 1e-3}
 GRPO: dict[str, Any] = {
     "mode": "lora", "lora_rank": 8, "lora_alpha": 16, "group": 16, "micro_batch": 128, "temperature": TEMPERATURE,
-    "learning_rate": 2.5e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.03, "epochs": 9, "shadow_every": 20,
+    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.02, "epochs": 9, "shadow_every": 20,
 }  # fmt: skip
-BESIDE = ("--rm", "rm", "--set", "reward.reward_model=2.5")  # 2.5: about as much spread in the reward as the judge has
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +58,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--alone", action="store_true", help="the judge is the only quality in the reward")
     parser.add_argument("--at-once", type=int, default=1, help="GRPO runs at a time, which share the cores")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     parts = split(read_rows(given.pairs, ("query", "chosen", "rejected")), given.queries.read_text("utf-8").split("\n"))
     prepare(parts, given.out)
     threads = max(1, (os.cpu_count() or 1) // given.at_once)
-    one = partial(train, given.out, given.steps, () if given.alone else BESIDE, threads)
+    one = partial(train, given.out, given.steps, threads)
     asked = [(*judges, seed) for seed in range(1, given.seeds + 1) for judges in DIRECTIONS]
     with ThreadPoolExecutor(given.at_once) as pool:
         models = ["sft", *pool.map(one, *zip(*asked, strict=True))]
@@ -105,7 +101,6 @@ def prepare(parts: Split, out: Path) -> None:
     for name, queries in (("test.txt", parts.test), ("prompts.txt", parts.prompts)):
         (out / name).write_text("".join(f"{query}\n" for query in queries), encoding="utf-8")
     write_jsonl(out / "pairs.jsonl", parts.judge)
-    write_jsonl(out / "policy.jsonl", parts.policy)
     write_jsonl(out / "good.jsonl", ({"query": pair["query"], "response": pair["chosen"]} for pair in parts.policy))
     write_jsonl(
         out / "canaries.jsonl",
@@ -124,20 +119,18 @@ def prepare(parts: Split, out: Path) -> None:
         print(f"base: {len(texts):,} texts in {console.duration(time.monotonic() - started)}", flush=True)
     if not (out / "sft/model").exists():
         _run(out, "train", "sft", "--data", "good.jsonl", "--model", "base", "--out", "sft", "--resume")
-    if not (out / "rm/model").exists():
-        settings = _set(REWARD_MODEL)
-        _run(out, "train", "rm", "--data", "policy.jsonl", "--model", "base", *settings, "--out", "rm", "--resume")
 
 
-def train(out: Path, steps: int, beside: Sequence[str], threads: int, reward: str, other: str, seed: int) -> str:
+def train(out: Path, steps: int, threads: int, reward: str, other: str, seed: int) -> str:
     """One GRPO run, with its evaluator as the shadow judge and one checkpoint, its last; returns its name."""
-    name = "-".join((reward.partition(":")[0], *(() if beside else ("alone",)), str(seed)))
+    name = f"{reward.partition(':')[0]}-{seed}"
     if not (out / name / "model").exists():
-        settings = _set(GRPO | {"max_steps": steps, "save_every": steps})
+        settings = GRPO | {"max_steps": steps, "save_every": steps}
+        given = [word for key, value in settings.items() for word in ("--set", f"train.{key}={value}")]
         watched = ("--shadow", other, "--canaries", "canaries.jsonl", "--references", "good.jsonl", "--uncertified")
         _run(
-            out, "train", "grpo", "--data", "prompts.txt", "--model", "sft/model", "--judge", reward, *beside, *watched,
-            *settings, "--seed", str(seed), "--out", name, threads=threads,
+            out, "train", "grpo", "--data", "prompts.txt", "--model", "sft/model", "--judge", reward, *watched, *given,
+            "--seed", str(seed), "--out", name, threads=threads,
         )  # fmt: skip
     return name
 
@@ -176,10 +169,6 @@ def _figures(card: Mapping[str, Any], sft: Mapping[str, Any], length: float) -> 
     for of in (lambda one: one["distinct"]["2"]["value"], lambda one: one["vendi"]["value"]):
         yield f"{of(card['diversity']) / of(sft['diversity']):.2f}"
     yield f"{card['requests']['met']['value']:.1%}"
-
-
-def _set(settings: Mapping[str, Any]) -> list[str]:
-    return [word for key, value in settings.items() for word in ("--set", f"train.{key}={value}")]
 
 
 def _run(out: Path, *arguments: str, threads: int | None = None) -> None:

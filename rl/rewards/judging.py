@@ -9,7 +9,7 @@ remembered, for the run or for the last so many. An unscored one is not: the nex
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from kindling.agents.judge import Judge
@@ -58,27 +58,6 @@ class CachedJudge:
         while self._remember is not None and len(self._verdicts) > self._remember:
             del self._verdicts[next(iter(self._verdicts))]
         return verdict
-
-    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
-        """The verdicts on `cases`, for a thread that runs no event loop. A judge that is not open is closed again."""
-
-        async def ask() -> list[Verdict | BaseException]:
-            # every call that is out is waited for, so that what was paid is stored
-            return await asyncio.gather(*map(self.judge, cases), return_exceptions=True)
-
-        async def open_and_ask() -> list[Verdict | BaseException]:
-            try:
-                return await ask()
-            finally:
-                await self.aclose()
-
-        if self._keeper is not None and self._loop.is_running():
-            found = asyncio.run_coroutine_threadsafe(ask(), self._loop).result()
-        else:
-            found = asyncio.run(open_and_ask())
-        if failed := [one for one in found if isinstance(one, BaseException)]:
-            raise failed[0]
-        return [one for one in found if isinstance(one, Verdict)]
 
     async def _judge(self, case: Case) -> Verdict:
         judge = await self._opened()

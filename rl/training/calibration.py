@@ -87,14 +87,21 @@ def save(folder: Path, calibration: Calibration) -> None:
 
 def read(folder: Path) -> Calibration:
     """The calibration of the model in `folder`. Raises `UsageError` if there is none, or one that makes no judge."""
+    calibration = find(folder)
+    if calibration is None:
+        raise ConfigError(f"{folder}: no {FILE}, so its scores are no probabilities; {MEND}")
+    if calibration.fault:
+        raise ConfigError(f"{folder / FILE}: {calibration.fault}; look at the pairs, and {MEND}")
+    return calibration
+
+
+def find(folder: Path) -> Calibration | None:
+    """The calibration of the model in `folder`, whatever it says; None if it has none. Raises `InputError`."""
     file = folder / FILE
     try:
         data = orjson.loads(file.read_bytes())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{folder}: no {FILE}, so its scores are no probabilities; {MEND}") from error
+    except FileNotFoundError:
+        return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}; {MEND}") from error
-    calibration = load(Calibration, data, str(file))
-    if calibration.fault:
-        raise ConfigError(f"{file}: {calibration.fault}; look at the pairs, and {MEND}")
-    return calibration
+    return load(Calibration, data, str(file))

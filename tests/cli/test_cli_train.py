@@ -9,6 +9,8 @@ from kindling.agents.calls import Answer
 from kindling.agents.ledger import Ledger, Paid
 from kindling.cli.training import request, run_folder
 from kindling.errors import ConfigError
+from kindling.rl.training import calibration
+from kindling.rl.training.calibration import Calibration
 from kindling.tables import write_jsonl
 
 MODEL = {
@@ -158,6 +160,15 @@ def test_a_reward_that_cannot_be_used_is_one_line_and_leaves_nothing(kindling, f
     before = sorted(files.rglob("*"))
     one_line(kindling("train", "grpo", "--data", "d.jsonl", "--out", "run", *more), says)
     assert sorted(files.rglob("*")) == before
+
+
+def test_a_reward_model_that_its_own_pairs_speak_against_rewards_nothing(kindling, files):
+    calibration.save(files / "model", Calibration(-0.5, 0.0, 10, "held-out pairs"))
+    asked = ("train", "grpo", "--data", "d.jsonl", "--out", "run", "--judge", "embedded", "--rm", "model")
+    one_line(kindling(*asked), "--rm model: the model tells good from bad the wrong way round: slope -0.5")
+    one_line(kindling(*asked, "--uncertified", "--set", "train.prompts=65"), "64 prompts are fewer")
+    calibration.save(files / "model", Calibration(0.5, 0.0, 10, "held-out pairs"))
+    one_line(kindling(*asked), "no certificate; make one with kindling certify --judge embedded")
 
 
 def test_checkpoints_are_free_of_the_shadow_where_there_is_none(kindling, files):

@@ -247,35 +247,6 @@ def test_a_judge_is_opened_where_it_is_called_and_closed_by_the_task_that_opened
     loop.close()
 
 
-def test_many_cases_are_judged_from_outside_by_a_judge_that_is_open_or_else_opened_for_them():
-    opened = [Opened(ByText()), Opened(ByText())]
-    turns = iter(opened)
-    judge = CachedJudge(lambda: next(turns))
-    cases = [Case("q", text) for text in ("0.1", "?", "0.3", "0.1")]
-    assert [one.score for one in judge.judge_all(cases)] == [0.1, None, 0.3, 0.1]
-    assert opened[0].judge.asked == [("q", "0.1"), ("q", "?"), ("q", "0.3")]
-    assert len(opened[0].tasks) == 2  # opened and closed
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(judge.judge(Case("q", "0.7")), loop).result(5)
-    assert [one.score for one in judge.judge_all([*cases, Case("q", "0.9")])] == [0.1, None, 0.3, 0.1, 0.9]
-    assert opened[1].judge.asked == [("q", "0.7"), ("q", "?"), ("q", "0.9")]  # scored ones are remembered
-    assert len(opened[1].tasks) == 1  # still open
-    judge.close()
-    assert len(opened[1].tasks) == 2
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
-
-
-def test_many_cases_of_a_judge_without_a_server_are_its_error_and_not_verdicts():
-    judge = CachedJudge(lambda: Opened(ByText(), ConfigError("no server")))
-    with pytest.raises(ConfigError, match="no server"):
-        judge.judge_all([Case("q", "0.5")])
-
-
 async def test_a_judge_that_cannot_be_opened_ends_the_reward_with_its_line():
     judge = CachedJudge(lambda: Opened(ByText(), ConfigError("no server at http://localhost:1: start it")))
     reward = Reward([Weighted(JudgeScore(judge))], [], Case)

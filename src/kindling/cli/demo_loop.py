@@ -73,8 +73,8 @@ def commands(task: str, seed: int) -> Sequence[Step]:
 
 
 _GRPO = (
-    "train", "grpo", "--data", "queries.txt", "--model", "sft/model", "--judge", "embedded", "--rm", "rm/model",
-    "--uncertified", "--shadow", LEARNED, "--out", "grpo", "--set", f"train.max_steps={STEPS}",
+    "train", "grpo", "--data", "queries.txt", "--model", "sft/model", "--judge", "embedded", "--uncertified",
+    "--shadow", LEARNED, "--out", "grpo", "--set", f"train.max_steps={STEPS}",
 )  # fmt: skip
 _EVALUATE = (
     "eval", *MODELS, "--queries", "held-out.txt", "--judge", LEARNED, "--judge", "embedded",

@@ -129,21 +129,25 @@ def carry_out(request: Request, rewarding: Rewarding, *, dry_run: bool = False, 
         keep = iter(grpo.short_enough(model, rows.rows, settings))
         rows = rows.where(lambda _: next(keep), "longer than train.prompt_tokens")
         grpo.check(settings, len(rows.rows), shadow=bench.shadow is not None)
-        with _parts(request, rewarding, bench, model, [row["query"] for row in rows.rows]) as parts:
-            total = planned.plan.steps
-            with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
-                job = Job(
-                    model,
-                    request.out,
-                    settings,
-                    request.seed,
-                    request.log,
-                    request.merge,
-                    on_step=lambda step, _, line: advance(step, training.words(line)),
-                )
-                result = grpo.train(job, rows.rows, parts)
+        try:
+            with _parts(request, rewarding, bench, model, [row["query"] for row in rows.rows]) as parts:
+                total = planned.plan.steps
+                with console.progress("training (grpo)", total, quiet=as_json or not is_main()) as advance:
+                    job = Job(
+                        model,
+                        request.out,
+                        settings,
+                        request.seed,
+                        request.log,
+                        request.merge,
+                        on_step=lambda step, _, line: advance(step, training.words(line)),
+                    )
+                    result = grpo.train(job, rows.rows, parts)
+        finally:
+            if run is not None:  # also of a run that ends in an error: it was paid
+                run.save(spent=bench.spent)
         if run is not None:
-            run.save(spent=bench.spent, unscored=dict(parts.reward.failures))
+            run.save(unscored=dict(parts.reward.failures))
         if (breach := parts.firewall.breach) is not None and breach.exploit and run is not None:
             console.note(f"exploit: {breach.exploit}")
         return training.finish(request, run, rows, job, result, as_json=as_json, judged=judged, warning=warning)
@@ -173,14 +177,15 @@ def _bench(request: Request, rewarding: Rewarding) -> Bench:
 def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str, ...]]:
     """What the card says of the reward: a warning if nobody certified it, and a line for everyone who gives it.
 
-    Raises `ConfigError` where a certificate is missing or speaks for another judge, and `--uncertified` was not given.
+    Raises `ConfigError` where a certificate is missing or speaks for another judge, or a reward model's own calibration
+    speaks against it, and `--uncertified` was not given.
     """
-    lines = []
+    if bench.judge is None and not rewarding.uncertified:
+        raise ConfigError("--rm alone has no certificate: certify it as --judge rm:PATH, or give --uncertified")
+    lines: list[str] = []
     if rewarding.reward_model is not None:
-        lines.append(f"reward model: `{rewarding.reward_model}`")
+        lines += _of_the_model(rewarding.reward_model, uncertified=rewarding.uncertified)
     if bench.judge is None:
-        if not rewarding.uncertified:
-            raise ConfigError("--rm alone has no certificate: certify it as --judge rm:PATH, or give --uncertified")
         return "The reward model that rewarded it was not certified.", tuple(lines)
     name, template, model = asyncio.run(_identity(bench.judge))
     lines.append(f"judge: {name}, prompt `{template or 'none'}`{f', model {model}' if model else ''}")
@@ -203,6 +208,21 @@ def _standing(bench: Bench, rewarding: Rewarding) -> tuple[str | None, tuple[str
         lines += [f"certificate: {reason}" for reason in reasons]
         return "The certificate of the judge that rewarded it does not hold.", tuple(lines)
     return None, tuple(lines)
+
+
+def _of_the_model(path: Path, *, uncertified: bool) -> Iterator[str]:
+    """What the card says of a reward model. Raises `ConfigError` for one that its own held-out pairs speak against."""
+    from kindling.rl.training import calibration
+    from kindling.rl.training.scoring import weights_folder
+
+    yield f"reward model: `{path}`"
+    found = calibration.find(weights_folder(path))
+    if found is not None and found.fault:
+        if not uncertified:
+            raise ConfigError(
+                f"--rm {path}: {found.fault}; train it on more pairs, leave it out, or give --uncertified"
+            )
+        yield f"reward model: {found.fault}"
 
 
 async def _identity(plan: casting.CastPlan) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from kindling.config import Config
 from kindling.records import Query
 from kindling.tables import read_rows
 
-TEXTS = 12_000
+TEXTS = 10_500
 EMBEDDED = "embedded"
 Pairs = list[tuple[str, str]]
 """Queries and responses."""

@@ -10,7 +10,7 @@ from kindling.config import Config
 from kindling.records import Query
 from kindling.tables import read_rows
 
-TEXTS = 10_500
+TEXTS = 8_000
 EMBEDDED = "embedded"
 Pairs = list[tuple[str, str]]
 """Queries and responses."""

@@ -187,12 +187,19 @@ class Reward:
     ) -> tuple[list[float | None], LengthControl]:
         """The rewards without what lengths explain of them, and the control; as they are where a size was asked for."""
         rated = {
-            place: Rated(answer.query, len(answer.response), reward, await self._lengths.usual(answer.query))
+            place: Rated(answer.query, len(answer.response), reward, await self._usual(answer.query))
             for place, (answer, reward) in enumerate(zip(answers, rewards, strict=False))
             if reward is not None and not asks_for_size(answer.case)
         }
         control = LengthControl(self._gather(list(rated.values())), self._lengths.strength, self._lengths.before)
         return [control(rated[place]) if place in rated else one for place, one in enumerate(rewards)], control
+
+    async def _usual(self, query: str) -> float | None:
+        try:
+            return await self._lengths.usual(query)
+        except Exception:  # the other processes wait for this one's batch
+            LOG.exception("the usual length of answers to a query is not known")
+            return None
 
     def _row(self, step: int, query: str, text: str, scores: Sequence[Score], reward: float | None) -> Row:
         named = list(zip((term.name for term in self._terms), scores, strict=True))

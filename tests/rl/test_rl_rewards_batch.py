@@ -153,6 +153,16 @@ async def test_a_reward_asks_for_the_usual_length_of_each_query():
     assert longer[3:] == pytest.approx(longer[:3])
 
 
+async def test_a_usual_length_that_cannot_be_found_out_costs_no_reward():
+    async def broken(query):
+        raise ValueError("no band")
+
+    said = [("a", "长" * size) for size in (10, 20, 30)]
+    assert await rewards(Reward([Weighted(Lengthy())], [], Case, lengths=Lengths(1.0, broken, -3.0)), said) == (
+        pytest.approx([0.2] * 3)
+    )
+
+
 def test_answers_that_are_equally_bad_are_not_told_apart_by_their_lengths():
     hopeless = [Rated("hopeless", length, 0.0) for length in (10, 20, 60)]
     control = LengthControl([*hopeless, Rated("a", 10, 0.1), Rated("a", 50, 0.9)])

@@ -104,14 +104,12 @@ class LengthBand:
 
     async def usual(self, query: str) -> float | None:
         """The median length of good answers to a query; none where there is no band."""
-        band = await self.band(query)
-        return band.typical if band else None
+        await self.band(query)
+        return self.typical(query)
 
     def typical(self, query: str) -> float | None:
         """`usual`, for where no event loop runs, or for a query whose band is known."""
-        if query not in self._bands:
-            return asyncio.run(self.usual(query))
-        band = self._bands[query]
+        band = self._bands[query] if query in self._bands else asyncio.run(self.band(query))
         return band.typical if band else None
 
     async def _learn(self, query: str) -> Band | None:

@@ -61,8 +61,9 @@ class LengthBand:
 
     The kind of a query is the `nearest` references by character n-grams of the query (TF-IDF, cosine); where the query
     asks for a size or number, only references that ask for the same count, or where there are fewer than `least`, those
-    that ask for the same sort of thing; without any of those there is no band, and the request alone bounds the length.
-    A query that resembles none has the band of all that ask for no size. The band are the quantiles `low` and `high` of
+    that ask for the same sort of thing. References that miss their own request do not count, since their band would
+    forbid what was asked for. Without any reference left there is no band, and the request alone bounds the length. A
+    query that resembles none has the band of all that ask for no size. The band are the quantiles `low` and `high` of
     their lengths, and at least a quarter of the median to either side of it, since few references would make it narrow.
     """
 
@@ -86,7 +87,8 @@ class LengthBand:
         self._bands: dict[str, Band | None] = {}
         kinds: dict[Kind, list[Example]] = {}
         for query, response in references:
-            for kind in _kinds_of(case_of(query, response)):
+            case = case_of(query, response)
+            for kind in () if case.missed else _kinds_of(case):
                 kinds.setdefault(kind, []).append(Example(query, response))
         if () not in kinds:
             raise InputError("no reference for the length band: it takes good texts to queries that ask for no size")

@@ -14,9 +14,9 @@ LINE = "春江潮水连海平，海上明月共潮生。滟滟随波千万里，
 
 
 def case_of(query, response):
-    """A query that says "ten" asks for ten items; one that says "short", for brevity."""
-    facts = [Fact("items", "ten", "", False)] if "ten" in query else []
-    facts += [Fact("brief", "short", "", True)] if "short" in query else []
+    """A query that says "ten" asks for ten items, which all have; "short" asks for 30 characters at most."""
+    facts = [Fact("items", "ten", "", True)] if "ten" in query else []
+    facts += [Fact("brief", "short", "", len(response) <= 30)] if "short" in query else []
     return Case(query, response, tuple(facts))
 
 
@@ -75,6 +75,15 @@ async def test_a_query_that_asks_for_a_number_is_compared_with_queries_that_ask_
     assert (await band.band("verses")).typical == 50
     assert await band.band("short ten lines") is None, "too few references ask for this"
     assert await values(band, "字" * 5000, query="short ten lines") == [1.0]
+
+
+async def test_references_that_miss_what_they_were_asked_for_do_not_set_the_band():
+    known = references("poem", 60) + references("short poem", 20, 24, 28, 60, 70, 80, 90)
+    band = LengthBand(known, case_of)
+    assert (await band.band("short verse")).high < 40
+    assert await values(band, "字" * 20, "字" * 60, query="short verse") == [1.0, 0.0]
+    none_met = LengthBand(references("poem", 60) + references("short poem", 60, 70), case_of)
+    assert await none_met.band("short verse") is None, "a band of them would forbid what the query asks for"
 
 
 async def test_a_query_like_none_of_the_references_has_the_band_of_all_of_them():

@@ -59,11 +59,16 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_model, tmp_path):
     refused = kindling(tmp_path, *command, "--out", "cut", "--resume", "--set", "train.learning_rate=1e-3")
     assert refused.status == 2
     assert "train.learning_rate" in refused.err
+    shutil.copytree(tmp_path / "cut", tmp_path / "tight")
     done = kindling(tmp_path, *command, "--out", "cut", "--resume")
     assert done.status == 0, done.err
     assert weights(tmp_path / "cut/model") == weights(tmp_path / "whole/model")
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
     assert not (tmp_path / "cut/trainer/checkpoint-99").exists()
+    less_memory = ("--set", "train.micro_batch=2", "--set", "train.gradient_checkpointing=true")
+    done = kindling(tmp_path, *command, *less_memory, "--out", "tight", "--resume")
+    assert done.status == 0, done.err
+    assert metrics(tmp_path / "tight") == pytest.approx(metrics(tmp_path / "whole"), rel=1e-3)
 
 
 @pytest.mark.parametrize("stage", ["sft", "rm"])

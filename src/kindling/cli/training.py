@@ -46,8 +46,8 @@ SAID = {
     "reading": "prefers a text under its own query",
     "slope": "steepness of its calibration",
 }
-# they decide what is kept and shown of a run, not what it learns
-NOT_DEFINING = {"save_every", "keep", "log_every"}
+# they decide what is kept and shown of a run, and what fits into memory, not what it learns
+NOT_DEFINING = {"save_every", "keep", "log_every", "micro_batch", "gradient_checkpointing"}
 
 
 @dataclass(frozen=True, slots=True)

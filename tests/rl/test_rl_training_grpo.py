@@ -1,6 +1,7 @@
 """GRPO over TRL: verdicts are paid once, a kill changes nothing, breaches and empty budgets end runs in good order."""
 
 import json
+import shutil
 
 import orjson
 import pytest
@@ -46,9 +47,12 @@ def test_a_killed_run_resumes_to_the_same_weights_and_pays_for_no_verdict_twice(
     with serve() as server:
         project(tmp_path, server, roles=("judge",))
         kill_after(tmp_path, 4, "cut", *command, "--out", "cut")
+        shutil.copytree(tmp_path / "cut", tmp_path / "tight")
         done = kindling(tmp_path, *command, "--out", "cut", "--resume")
         assert done.status == 0, done.err
         stats = server.stats()
+        done = kindling(tmp_path, *command, "--out", "tight", "--resume", "--set", "train.micro_batch=4")
+        assert done.status == 0, done.err
     # the calls in flight at the kill are paid and lost: at most those of one rollout and its canaries
     assert stats["repeated"] <= 16
     assert stats["answered"] - stats["repeated"] == paid
@@ -58,6 +62,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_pays_for_no_verdict_twice(
     assert len(set(metrics(tmp_path / "whole", "reward"))) > 1
     rows = completions(tmp_path / "whole")
     assert completions(tmp_path / "cut") == rows
+    assert completions(tmp_path / "tight") == rows, "what fits into memory at once is no matter of what is written"
     assert [row["step"] for row in rows] == [step for step in range(STEPS) for _ in range(8)]
     assert {row["verdict"] for row in rows} <= {"good", "bad"}
     assert all(row["judge_reason"] for row in rows)

@@ -36,7 +36,7 @@ EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
 DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
 GRPO: dict[str, Any] = {
     "mode": "lora", "lora_rank": 8, "lora_alpha": 16, "group": 16, "micro_batch": 128, "temperature": TEMPERATURE,
-    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.02, "epochs": 9, "shadow_every": 20,
+    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.03, "epochs": 9, "shadow_every": 20,
 }  # fmt: skip
 
 
@@ -118,7 +118,8 @@ def prepare(parts: Split, out: Path) -> None:
         make_base(texts, out / "base", schedule=Schedule(epochs=2, longest=128))
         print(f"base: {len(texts):,} texts in {console.duration(time.monotonic() - started)}", flush=True)
     if not (out / "sft/model").exists():
-        _run(out, "train", "sft", "--data", "good.jsonl", "--model", "base", "--out", "sft", "--resume")
+        once = ("--set", "train.epochs=1")  # leaves GRPO something to do
+        _run(out, "train", "sft", "--data", "good.jsonl", "--model", "base", *once, "--out", "sft", "--resume")
 
 
 def train(out: Path, steps: int, threads: int, reward: str, other: str, seed: int) -> str:

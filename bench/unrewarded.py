@@ -158,8 +158,8 @@ def report(evaluation: Path, models: Sequence[str]) -> None:
         (model, *_figures(cards[model], cards["sft"], fmean(lengths[model]) / fmean(lengths["sft"])))
         for model in models
     ]
-    columns = ("embedded", "lexical", "length", "at the limit", "distinct-2", "Vendi", "requests met")
-    console.table("Good by each judge; length, distinct-2 and Vendi beside SFT's", ("model", *columns), shown)
+    columns = ("embedded", "lexical", "length", "cut off", "distinct-2", "Vendi", "met")
+    console.table("Good by each judge; length, diversity beside SFT's; requests met", ("model", *columns), shown)
 
 
 def _figures(card: Mapping[str, Any], sft: Mapping[str, Any], length: float) -> Iterator[str]:

@@ -133,6 +133,32 @@ async def test_two_windows_do_not_answer_for_each_other(chromium, tmp_path):
     assert [row["answer"] for row in rows_of(tmp_path / "cases.labels.jsonl")] == ["good"]
 
 
+async def test_what_stood_before_an_answer_does_not_come_back_after_it(chromium, tmp_path):
+    file = cases(tmp_path, 4)
+    with labelling(tmp_path, file, "--annotator", "anna") as (_, address):
+        page = await chromium.page()
+        await page.open(address)
+        first = await shown(page)
+        # the window gets the focus, and what stands is slow to arrive
+        await page.js("""
+            fetched = fetch;
+            late = new Promise(now => arrive = now);
+            fetch = (path, options) => path === "state"
+              ? fetched(path).then(async found => { await late; return found }) : fetched(path, options);
+            asked = ask;
+            ask = (path, body) => path === "state"
+              ? asked(path).finally(() => setTimeout(() => arrived = true)) : asked(path, body);
+            arrived = false;
+            dispatchEvent(new Event("focus"));
+        """)
+        await answer(page, "g")
+        second = await shown(page)
+        await page.js("arrive()")
+        await page.until("arrived")
+        assert await shown(page) == second != first
+        assert await page.js("state.done") == 1
+
+
 async def test_a_key_that_is_held_down_answers_one_case(chromium, tmp_path):
     file = cases(tmp_path, 6)
     with labelling(tmp_path, file, "--annotator", "anna") as (_, address):

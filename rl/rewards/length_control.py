@@ -29,7 +29,7 @@ from statistics import fmean, pstdev
 from typing import NamedTuple
 
 EQUAL = 1e-6  # rewards that differ by less teach nothing
-HOLD = 2.0
+HOLD = 4.0
 
 
 async def _unknown(query: str) -> float | None:

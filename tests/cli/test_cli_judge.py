@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kindling.rl.training import data
 from kindling.tables import write_jsonl
 from tests.cli.running import Started, project, rows_of, serve
 from tests.scripted_server import Script
 
 TEXTS = ["清风徐来,山路转弯。", "灯火可亲,茶香渐浓。", "清风徐来,山路转弯。", "归鸟成行。"]
-ADDED = {"verdict", "score", "reason"}
+ADDED = {"verdict", "score", "reason", "judge", "template"}
 
 
 def rows(count=4):
@@ -45,10 +46,21 @@ def test_rows_and_columns_stay_as_they_were(kindling, tmp_path):
     report = kindling("judge", "in.jsonl", "--out", "out.jsonl", "--judge", "embedded", "--json").answer
     judged = rows_of(tmp_path / "out.jsonl")
     assert [{name: value for name, value in row.items() if name not in ADDED} for row in judged] == rows()
-    assert all(list(row)[-3:] == ["verdict", "score", "reason"] for row in judged)
+    assert all(list(row)[-5:] == ["verdict", "score", "reason", "judge", "template"] for row in judged)
     assert all((row["score"] > 0.5) == (row["verdict"] == "good") and row["reason"] for row in judged)
     assert (report["rows"], sum(report["verdicts"].values()), report["calls"]) == (4, 4, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_who_learns_from_the_file_is_known_for_the_judges_pupil(kindling, tmp_path):
+    write_jsonl(tmp_path / "in.jsonl", [*rows(), {**rows()[0], "response": " "}])
+    assert kindling("judge", "in.jsonl", "--out", "out.jsonl", "--judge", "embedded").status == 0
+    judged = rows_of(tmp_path / "out.jsonl")
+    good = [row for row in judged if row["verdict"] == "good"]
+    learned = data.read("sft", tmp_path / "out.jsonl")
+    assert [data.text(row, "completion") for row in learned.rows] == [row["response"] for row in good] != []
+    assert learned.judged_by == (("embedded", good[0]["template"]),)
+    assert good[0]["template"]
 
 
 def test_every_kind_of_file_is_judged_alike(kindling, tmp_path):

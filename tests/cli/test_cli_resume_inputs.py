@@ -36,7 +36,7 @@ def test_other_examples_in_the_pack_are_another_run(stopped):
 def test_another_idea_of_brief_is_another_run(stopped):
     pack, resume = stopped
     file = pack / "pack.toml"
-    file.write_text(file.read_text(encoding="utf-8").replace("brief_chars = 36", "brief_chars = 12"), encoding="utf-8")
+    file.write_text(file.read_text(encoding="utf-8").replace("brief_chars = 50", "brief_chars = 12"), encoding="utf-8")
     done = resume()
     assert done.status == 2
     assert "pack" in done.err

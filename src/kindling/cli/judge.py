@@ -21,7 +21,8 @@ def judge(
     set_: options.Overrides = None,
     json: options.Json = False,
 ) -> None:
-    """Judge every row of a file: adds verdict (good, bad, unscored), score and reason; order and columns stay.
+    """Judge every row of a file: adds verdict (good, bad, unscored), score, reason, judge and template (the hash of
+    its prompt); order and columns stay.
 
     Paid answers are kept beside the output, in OUT.ledger.sqlite: the same command after a stop pays for none twice.
 

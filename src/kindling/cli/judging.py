@@ -1,6 +1,7 @@
 """The work behind `kindling judge`: every distinct case is judged once, and the output is written whole or not at all.
 
-A row without a query or a response is unscored: there is nothing that a verdict could be about.
+A row without a query or a response is unscored: there is nothing that a verdict could be about. Each row says who judged
+it, as rows of `kindling curate` do, so that whoever learns from the file is known for that judge's pupil.
 
 A run that a budget or Ctrl-C ends early writes no output, since a row without a verdict would look like one that could
 not be judged; the answers paid so far wait in the ledger for the next run of the same command.
@@ -21,7 +22,7 @@ from kindling.errors import BudgetSpent, InputError
 from kindling.records import Case, Verdict
 from kindling.tables import check_new_file, read_rows, write_jsonl
 
-ADDED = ("verdict", "score", "reason")
+ADDED = ("verdict", "score", "reason", "judge", "template")
 CUT_SHORT = 3
 INTERRUPTED = 130
 
@@ -121,7 +122,8 @@ async def _judge_all(
 
 def _judged_row(row: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     reason = verdict.reason if verdict.unscored is None else verdict.unscored
-    return {**row, "verdict": verdict.label or "unscored", "score": verdict.score, "reason": reason}
+    said = {"verdict": verdict.label or "unscored", "score": verdict.score, "reason": reason}
+    return {**row, **said, "judge": verdict.judge, "template": verdict.template}
 
 
 def _describe(plan: casting.CastPlan, rows: int, cases: int, calls: dict[str, int], as_json: bool) -> None:

@@ -31,12 +31,13 @@ from kindling.rl.policy.base import Schedule, make_base
 from kindling.tables import read_rows, write_jsonl
 
 TEST, PROMPTS, LONGEST = 200, 1600, 24
-TEMPERATURE, TEXTS, STEPS = 0.7, 2, 100
+EXAMPLES = 500  # that SFT learns from: as many as a user may have labelled, and they leave GRPO something to do
+TEMPERATURE, TEXTS, STEPS = 1.0, 2, 120
 EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
 DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
 GRPO: dict[str, Any] = {
     "mode": "lora", "lora_rank": 8, "lora_alpha": 16, "group": 16, "micro_batch": 128, "temperature": TEMPERATURE,
-    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.03, "epochs": 9, "shadow_every": 20,
+    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.05, "epochs": 9, "shadow_every": 20,
 }  # fmt: skip
 
 
@@ -101,7 +102,9 @@ def prepare(parts: Split, out: Path) -> None:
     for name, queries in (("test.txt", parts.test), ("prompts.txt", parts.prompts)):
         (out / name).write_text("".join(f"{query}\n" for query in queries), encoding="utf-8")
     write_jsonl(out / "pairs.jsonl", parts.judge)
-    write_jsonl(out / "good.jsonl", ({"query": pair["query"], "response": pair["chosen"]} for pair in parts.policy))
+    good = [{"query": pair["query"], "response": pair["chosen"]} for pair in parts.policy]
+    write_jsonl(out / "good.jsonl", good)
+    write_jsonl(out / "examples.jsonl", good[:EXAMPLES])
     write_jsonl(
         out / "canaries.jsonl",
         (
@@ -118,8 +121,8 @@ def prepare(parts: Split, out: Path) -> None:
         make_base(texts, out / "base", schedule=Schedule(epochs=2, longest=128))
         print(f"base: {len(texts):,} texts in {console.duration(time.monotonic() - started)}", flush=True)
     if not (out / "sft/model").exists():
-        once = ("--set", "train.epochs=1")  # leaves GRPO something to do
-        _run(out, "train", "sft", "--data", "good.jsonl", "--model", "base", *once, "--out", "sft", "--resume")
+        once = ("--set", "train.epochs=1")
+        _run(out, "train", "sft", "--data", "examples.jsonl", "--model", "base", *once, "--out", "sft", "--resume")
 
 
 def train(out: Path, steps: int, threads: int, reward: str, other: str, seed: int) -> str:

@@ -162,14 +162,14 @@ def project(tmp_path):
 def refused(project, snippet):
     """Both gates refuse the judge's template with `snippet`, in the same words. Returns the line."""
     path = project.judge(snippet)
-    began = time.perf_counter()
+    began = time.process_time()
     findings = project.findings()
     assert findings, "check lets it through"
     assert {name for name, _, _ in findings} == {"judge.j2"}
     with pytest.raises(TemplateError) as refusal:
         project.pack().prompt("judge")
     assert str(refusal.value) == f"{path}:{findings[0][1]}: {findings[0][2]}"
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert not SECRET.search(str(findings))
     return findings[0][1]
 

@@ -163,10 +163,10 @@ def test_rendering_takes_less_than_a_sixth_of_a_millisecond(shipped):
 
 
 def _time(prompt, given):
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100):
         prompt.render(**given)
-    return (time.perf_counter() - began) / 100
+    return (time.process_time() - began) / 100
 
 
 # ---- which file is found

@@ -1,7 +1,7 @@
 """The work behind `kindling judge`: every distinct case is judged once, and the output is written whole or not at all.
 
-A row without a query or a response is unscored: there is nothing that a verdict could be about. Each row says who judged
-it, as rows of `kindling curate` do, so that whoever learns from the file is known for that judge's pupil.
+A row without a query or a response is unscored: there is nothing that a verdict could be about. Each row says who
+judged it, as rows of `kindling curate` do, so that whoever learns from the file is known for that judge's pupil.
 
 A run that a budget or Ctrl-C ends early writes no output, since a row without a verdict would look like one that could
 not be judged; the answers paid so far wait in the ledger for the next run of the same command.

@@ -43,16 +43,19 @@ def muon(model: "nn.Module", rate: float, adamw_rate: float) -> "Optimizer":
     class Muon(Optimizer):  # type: ignore[misc]
         """Nesterov momentum, orthogonalised; a tall matrix takes longer steps."""
 
-        @torch.no_grad()
         def step(self, closure: None = None) -> None:
-            for group in self.param_groups:
-                for matrix in (one for one in group["params"] if one.grad is not None):
-                    state = self.state[matrix]
-                    if not state:
-                        state["momentum"] = torch.zeros_like(matrix)
-                    state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
-                    update = orthogonalised(matrix.grad.lerp(state["momentum"], MOMENTUM))
-                    matrix.add_(update, alpha=-group["lr"] * sqrt(max(1.0, matrix.size(0) / matrix.size(1))))
+            with torch.no_grad():
+                for group in self.param_groups:
+                    for matrix in (one for one in group["params"] if one.grad is not None):
+                        self._move(matrix, group["lr"])
+
+        def _move(self, matrix: "Tensor", rate: float) -> None:
+            state = self.state[matrix]
+            if not state:
+                state["momentum"] = torch.zeros_like(matrix)
+            state["momentum"].lerp_(matrix.grad, 1 - MOMENTUM)
+            update = orthogonalised(matrix.grad.lerp(state["momentum"], MOMENTUM))
+            matrix.add_(update, alpha=-rate * sqrt(max(1.0, matrix.size(0) / matrix.size(1))))
 
     class Both(Optimizer):  # type: ignore[misc]
         """Two optimizers whose groups are one list, so that a schedule reaches all."""

@@ -9,6 +9,8 @@ one, which is learned from PAIRS (`query`, `chosen`, `rejected`; none are shippe
 No text or query stands in both halves, so what pleases the lexical judge is not what it has read. The queries that
 evaluate are drawn from QUERIES (one a line) and are in neither half; pairs that answer them are the canaries. Texts are
 drawn at the temperature of the rollouts, from all models alike. A step that is done is not done again.
+
+`--naive` trains with the judge alone instead, without gates or length control, and says what the firewall made of it.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import orjson
 
 from bench.measured import kindling
 from kindling.cli import console
+from kindling.rl.firewall.firewall import BREACH
 from kindling.rl.policy.base import Schedule, make_base
 from kindling.tables import read_rows, write_jsonl
 
@@ -39,6 +42,7 @@ GRPO: dict[str, Any] = {
     "mode": "lora", "lora_rank": 8, "lora_alpha": 16, "group": 16, "micro_batch": 128, "temperature": TEMPERATURE,
     "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.05, "epochs": 9, "shadow_every": 20,
 }  # fmt: skip
+BARE = ("length", "requests", "repetition", "diversity", "commonplace", "length_control")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--at-once", type=int, default=1, help="GRPO runs at a time, which share the cores")
+    parser.add_argument("--naive", action="store_true", help="the judge alone as the reward")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     parts = split(read_rows(given.pairs, ("query", "chosen", "rejected")), given.queries.read_text("utf-8").split("\n"))
     prepare(parts, given.out)
     threads = max(1, (os.cpu_count() or 1) // given.at_once)
-    one = partial(train, given.out, given.steps, threads)
+    one = partial(train, given.out, given.steps, threads, naive=given.naive)
     asked = [(*judges, seed) for seed in range(1, given.seeds + 1) for judges in DIRECTIONS]
     with ThreadPoolExecutor(given.at_once) as pool:
         models = ["sft", *pool.map(one, *zip(*asked, strict=True))]
-    report(evaluate(given.out, models), models)
+    if given.naive:
+        for model in models[1:]:
+            print(f"{model}: {stopped(given.out / model)}")
+    else:
+        report(evaluate(given.out, models), models)
 
 
 def split(pairs: Sequence[Mapping[str, Any]], queries: Sequence[str]) -> Split:
@@ -125,18 +134,25 @@ def prepare(parts: Split, out: Path) -> None:
         _run(out, "train", "sft", "--data", "examples.jsonl", "--model", "base", *once, "--out", "sft", "--resume")
 
 
-def train(out: Path, steps: int, threads: int, reward: str, other: str, seed: int) -> str:
+def train(out: Path, steps: int, threads: int, reward: str, other: str, seed: int, *, naive: bool = False) -> str:
     """One GRPO run, with its evaluator as the shadow judge and one checkpoint, its last; returns its name."""
-    name = f"{reward.partition(':')[0]}-{seed}"
+    name = f"{'naive-' * naive}{reward.partition(':')[0]}-{seed}"
     if not (out / name / "model").exists():
-        settings = GRPO | {"max_steps": steps, "save_every": steps}
-        given = [word for key, value in settings.items() for word in ("--set", f"train.{key}={value}")]
+        settings = {f"train.{key}": value for key, value in (GRPO | {"max_steps": steps, "save_every": steps}).items()}
+        settings |= {f"reward.{term}": 0 for term in BARE if naive}
+        given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         watched = ("--shadow", other, "--canaries", "canaries.jsonl", "--references", "good.jsonl", "--uncertified")
         _run(
             out, "train", "grpo", "--data", "prompts.txt", "--model", "sft/model", "--judge", reward, *watched, *given,
             "--seed", str(seed), "--out", name, threads=threads,
         )  # fmt: skip
     return name
+
+
+def stopped(run: Path) -> str:
+    """What stopped a run, in the firewall's words, or that nothing did."""
+    breach = run / BREACH
+    return str(orjson.loads(breach.read_bytes())["line"]) if breach.exists() else "ran to its end"
 
 
 def evaluate(out: Path, models: Sequence[str]) -> Path:

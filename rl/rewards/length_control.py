@@ -5,7 +5,7 @@ answer in its group. With n the characters of the answer, b is the slope of the 
 a batch,
 
     b = Σ (n − n̄) z / Σ (n − n̄)²           n̄, r̄, σ of the answer's group; without groups whose σ is 0 (1e-6)
-    r ← r − strength · (b + hold · d / s) · σ · (n − n̄)
+    r ← r − strength · (b + h / s) · σ · (n − n̄)          h = hold · d, at most `most` to either side
 
 so that in the batch at hand a longer answer has on average no more advantage than a shorter one to the same query: the
 gradient has no reason to lengthen texts, nor to shorten them. Outliers stay outliers, since only the trend is taken.
@@ -13,8 +13,10 @@ gradient has no reason to lengthen texts, nor to shorten them. Outliers stay out
 That is neutral to the first order and no more: the noise of the updates alone ends texts early, a little every step
 (measured: 10 to 17 % shorter after 100 steps, whatever the judge). So the second term is a proportional controller: d
 is how far the batch is from the lengths before training, as the mean logarithm of length over what is usual for such a
-query, less that mean before training, and s the standard deviation of n within groups. Texts that have become 10 %
-shorter make a standard deviation of length worth `hold` · 0.1 standard deviations of reward.
+query, less that mean before training, and s the standard deviation of n within groups. Texts that have become 5 %
+shorter make a standard deviation of length worth `hold` · 0.05 standard deviations of reward. It is bounded, since the
+few queries of one batch are off by a tenth by chance, and the policy answers a push only some steps later: unbounded,
+two short batches in a row were followed by texts a fifth too long.
 
 The slope is of z, not of r: where all answers of a group are equally bad, what a common slope in r takes from them
 would be all that tells them apart, and standardised anew would teach nothing but to be short (measured: texts a third
@@ -30,6 +32,7 @@ from typing import NamedTuple
 
 EQUAL = 1e-6  # rewards that differ by less teach nothing
 HOLD = 4.0
+MOST = 0.4  # standard deviations of reward
 
 
 async def _unknown(query: str) -> float | None:
@@ -77,7 +80,8 @@ class LengthControl:
         self.slope = common / squares if squares else 0.0
         now = log_ratio((one.length, one.usual) for one in batch)
         self.drift = now - before if now is not None and before is not None else 0.0
-        back = HOLD * self.drift / sqrt(squares / len(teaching)) if squares else 0.0
+        held = max(-MOST, min(MOST, HOLD * self.drift))
+        back = held / sqrt(squares / len(teaching)) if squares else 0.0
         self._taken = strength * (self.slope + back)
 
     def __call__(self, one: Rated) -> float:

@@ -40,7 +40,7 @@ EMBEDDED, LEXICAL = "embedded", "lexical:lexical.npz"
 DIRECTIONS = ((EMBEDDED, LEXICAL), (LEXICAL, EMBEDDED))
 GRPO: dict[str, Any] = {
     "mode": "lora", "lora_rank": 8, "lora_alpha": 16, "group": 16, "micro_batch": 128, "temperature": TEMPERATURE,
-    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.05, "epochs": 9, "shadow_every": 20,
+    "learning_rate": 3e-3, "schedule": "linear", "warmup": 0.1, "kl": 0.1, "epochs": 9, "shadow_every": 20,
 }  # fmt: skip
 BARE = ("length", "requests", "repetition", "diversity", "commonplace", "length_control")
 

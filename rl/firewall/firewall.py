@@ -10,7 +10,6 @@ Left out: measures whose healthy range nobody knows beforehand, such as gradient
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp
 from statistics import fmean
 from typing import ClassVar
 
@@ -192,18 +191,13 @@ class Firewall:
         compared = change(clusters(self._then, length), clusters(self._now, length))
         if compared is None:
             return None
-        relative = self.measured["length_change"] = exp(compared.absolute) - 1
+        relative = self.measured["length_change"] = compared.relative
         limit = self.limits.length_rise if relative > 0 else -self.limits.length_fall
         if abs(relative) <= abs(limit) or compared.doubt > self.limits.doubt:
             return None
-        return self._longer(step, relative, limit)
-
-    def _longer(self, step: int, relative: float, limit: float) -> Breach:
-        lengths = [fmean(clusters(reports, _characters)) for reports in (self._then, self._now)]
-        verb = "rose" if limit > 0 else "fell"
         line = (
-            f"mean length {verb} by {abs(relative):.0%}, from {lengths[0]:.0f} to {lengths[1]:.0f} characters;"
-            f" the limit is {abs(limit):.0%}"
+            f"mean length {'rose' if relative > 0 else 'fell'} by {abs(relative):.0%}, from {compared.then:.0f} to"
+            f" {compared.now:.0f} characters; the limit is {abs(limit):.0%}"
         )
         return Breach(step, "length", line, relative, limit, 0.0)
 
@@ -307,10 +301,6 @@ def _samples(reports: Iterable[StepReport]) -> list[Sample]:
 
 def _reward(sample: Sample) -> float | None:
     return sample.reward
-
-
-def _characters(sample: Sample) -> float:
-    return float(len(sample.response))
 
 
 def _shadow_scores(reports: Iterable[StepReport]) -> list[float]:

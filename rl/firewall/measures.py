@@ -8,7 +8,7 @@ that was seen in few observations is itself uncertain.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import log, sqrt
+from math import exp, log, sqrt
 from statistics import fmean
 
 import numpy as np
@@ -65,13 +65,15 @@ def clusters(reports: Iterable[StepReport], value: Callable[[Sample], float | No
 
 
 def adjusted(reference: Sequence[Sample]) -> Callable[[Sample], float]:
-    """A function that gives the logarithm of a completion's length, less what is explained by the kind of its query.
+    """A function that gives the characters of a completion, less what is explained by the kind of its query.
 
     Lengths differ by what was asked for, which is noise here. How far the policy follows the usual length x of good
     answers (`Sample.typical`) is seen in the reference: θ = cov(x, y) / var(x) of the logarithms, and y − θ (x − x̄)
     has the mean of y and the least variance (a control variate; A. Deng, Y. Xu, R. Kohavi and T. Walker, WSDM 2013). A
-    policy that follows it not at all has θ = 0. On a logarithmic scale half as long is as far as twice as long, and
-    one very long text weighs little.
+    policy that follows it not at all has θ = 0.
+
+    What is compared are the lengths themselves, exp(y − θ (x − x̄)): of their logarithms the mean rises as soon as a
+    policy stops writing texts of a few characters, which is no growth.
     """
     known = [(log(sample.typical), _log_length(sample)) for sample in reference if sample.typical]
     usual, lengths = np.array(known).reshape(-1, 2).T
@@ -80,7 +82,8 @@ def adjusted(reference: Sequence[Sample]) -> Callable[[Sample], float]:
     middle = float(usual.mean()) if len(usual) else 0.0
 
     def value(sample: Sample) -> float:
-        return _log_length(sample) - (slope * (log(sample.typical) - middle) if sample.typical else 0.0)
+        explained = slope * (log(sample.typical) - middle) if sample.typical else 0.0
+        return len(sample.response) * exp(-explained)
 
     return value
 

@@ -12,8 +12,8 @@ gradient has no reason to lengthen texts, nor to shorten them. Outliers stay out
 
 That is neutral to the first order and no more: the noise of the updates alone ends texts early, a little every step
 (measured: 10 to 17 % shorter after 100 steps, whatever the judge). So the second term is a proportional controller: d
-is how far the batch is from the lengths before training, as the mean logarithm of length over what is usual for such a
-query, less that mean before training, and s the standard deviation of n within groups. Texts that have become 5 %
+is how far the batch is from the lengths before training, as the logarithm of the mean of length over what is usual for
+such a query, less that before training, and s the standard deviation of n within groups. Texts that have become 5 %
 shorter make a standard deviation of length worth `hold` · 0.05 standard deviations of reward. It is bounded, since the
 few queries of one batch are off by a tenth by chance, and the policy answers a push only some steps later: unbounded,
 two short batches in a row were followed by texts a fifth too long.
@@ -93,6 +93,10 @@ class LengthControl:
 
 
 def log_ratio(lengths: Iterable[tuple[int, float | None]]) -> float | None:
-    """The mean logarithm of length over usual length, where that is known; none where it never is."""
-    logs = [log(max(length, 1) / usual) for length, usual in lengths if usual]
-    return fmean(logs) if logs else None
+    """The logarithm of the mean of length over usual length, where that is known; none where it never is.
+
+    Not the mean of logarithms: that rises where texts of a few characters become rarer, and held where it was it would
+    shorten all others for it.
+    """
+    ratios = [max(length, 1) / usual for length, usual in lengths if usual]
+    return log(fmean(ratios)) if ratios else None

@@ -128,6 +128,14 @@ def test_texts_that_have_drifted_are_led_back_to_the_lengths_before_training(ans
         assert each == pytest.approx(-max(-MOST, min(MOST, HOLD * log(grown))), abs=1e-6)
 
 
+def test_what_is_held_is_the_mean_length():
+    """(4 + 96) / 2 and (50 + 50) / 2 are both 50 characters, so neither is a drift from the other."""
+    assert log_ratio([(4, 25.0), (96, 25.0)]) == pytest.approx(log(2))
+    assert log_ratio([(50, 25.0), (50, 25.0)]) == pytest.approx(log(2))
+    assert log_ratio([(30, 20.0), (60, 40.0), (7, None)]) == pytest.approx(log(1.5))
+    assert log_ratio([(7, None)]) is None
+
+
 def test_nothing_is_led_anywhere_where_nothing_is_known_of_usual_lengths():
     answers = [Rated("a", 10, 0.2), Rated("a", 90, 0.2), Rated("a", 50, 0.9)]
     known = [one._replace(usual=20.0) for one in answers]

@@ -10,6 +10,7 @@ Left out: measures whose healthy range nobody knows beforehand, such as gradient
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from math import log
 from statistics import fmean
 from typing import ClassVar
 
@@ -188,12 +189,19 @@ class Firewall:
 
     def _length(self, step: int) -> Breach | None:
         length = adjusted(_samples(self._then))
+
+        def log_length(sample: Sample) -> float:
+            return log(max(length(sample), 1.0))
+
         compared = change(clusters(self._then, length), clusters(self._now, length))
-        if compared is None:
+        certain = change(clusters(self._then, log_length), clusters(self._now, log_length))
+        if compared is None or certain is None:
             return None
         relative = self.measured["length_change"] = compared.relative
         limit = self.limits.length_rise if relative > 0 else -self.limits.length_fall
-        if abs(relative) <= abs(limit) or compared.doubt > self.limits.doubt:
+        # a t-test wants no long tails; but by logarithms alone the end of texts of a few characters would be growth
+        doubtful = certain.doubt > self.limits.doubt or certain.absolute * relative <= 0
+        if abs(relative) <= abs(limit) or doubtful:
             return None
         line = (
             f"mean length {'rose' if relative > 0 else 'fell'} by {abs(relative):.0%}, from {compared.then:.0f} to"

@@ -5,16 +5,38 @@ import pytest
 from kindling.rl.policy.optimizers import muon, orthogonalised
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("default")]
-torch = pytest.importorskip("torch")
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
+@pytest.fixture
+def torch():
+    import torch
+
     torch.manual_seed(0)
+    return torch
+
+
+def tiny(torch):
+    """An embedding, a tall, a wide and a square matrix, and a norm."""
+
+    class Tiny(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(11, 16)
+            sizes = ((16, 48), (48, 16), (16, 16))
+            self.layers = torch.nn.Sequential(*(torch.nn.Linear(*size, bias=False) for size in sizes))
+            self.norm = torch.nn.LayerNorm(16)
+
+        def get_input_embeddings(self):
+            return self.embedding
+
+        def forward(self, ids):
+            return self.norm(self.layers(self.embedding(ids)))
+
+    return Tiny()
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (16, 64), (64, 16)])
-def test_singular_values_come_near_one_and_directions_stay(shape):
+def test_singular_values_come_near_one_and_directions_stay(torch, shape):
     matrix = 1e3 * torch.randn(shape)
     found = orthogonalised(matrix)
     assert found.shape == matrix.shape
@@ -28,32 +50,12 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
     assert (turned - torch.diag(turned.diag())).abs().max() < 1e-2
 
 
-def test_a_matrix_of_zeros_moves_nothing():
+def test_a_matrix_of_zeros_moves_nothing(torch):
     assert torch.equal(orthogonalised(torch.zeros(8, 4)), torch.zeros(8, 4))
 
 
-class Tiny(torch.nn.Module):
-    """An embedding, a tall, a wide and a square matrix, and a norm."""
-
-    def __init__(self):
-        super().__init__()
-        self.embedding = torch.nn.Embedding(11, 16)
-        self.layers = torch.nn.Sequential(
-            torch.nn.Linear(16, 48, bias=False),
-            torch.nn.Linear(48, 16, bias=False),
-            torch.nn.Linear(16, 16, bias=False),
-        )
-        self.norm = torch.nn.LayerNorm(16)
-
-    def get_input_embeddings(self):
-        return self.embedding
-
-    def forward(self, ids):
-        return self.norm(self.layers(self.embedding(ids)))
-
-
-def test_steps_are_those_of_torch_within_bfloat16():
-    models = [Tiny(), Tiny()]
+def test_steps_are_those_of_torch_within_bfloat16(torch):
+    models = [tiny(torch), tiny(torch)]
     models[1].load_state_dict(models[0].state_dict())
     inner = [one.weight for one in models[1].layers]
     theirs = torch.optim.Muon(inner, lr=0.02, weight_decay=0.0, momentum=0.95)
@@ -75,11 +77,11 @@ def test_steps_are_those_of_torch_within_bfloat16():
         assert (mine - torchs).norm() < 0.05 * moved
 
 
-def test_what_it_has_learned_of_the_slopes_survives_a_stop():
+def test_what_it_has_learned_of_the_slopes_survives_a_stop(torch):
     states = []
     for stopped in (False, True):
         torch.manual_seed(1)
-        model = Tiny()
+        model = tiny(torch)
         optimizer = muon(model, 0.02, 0.01)
         for step in range(4):
             if stopped and step == 2:

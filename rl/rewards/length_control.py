@@ -15,8 +15,7 @@ That is neutral to the first order and no more: the noise of the updates alone e
 is how far the batch is from the lengths before training, as the logarithm of the mean of length over what is usual for
 such a query, less that before training, and s the standard deviation of n within groups. Texts that have become 5 %
 shorter make a standard deviation of length worth `hold` · 0.05 standard deviations of reward. It is bounded, since the
-few queries of one batch are off by a tenth by chance, and the policy answers a push only some steps later: unbounded,
-two short batches in a row were followed by texts a fifth too long.
+few queries of one batch are off by a tenth by chance, and the policy answers a push only some steps later.
 
 The slope is of z, not of r: where all answers of a group are equally bad, what a common slope in r takes from them
 would be all that tells them apart, and standardised anew would teach nothing but to be short (measured: texts a third

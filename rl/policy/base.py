@@ -2,14 +2,16 @@
 
 It is what a base model is to those who have weights: it writes readable texts, good and flawed as its texts were, and
 leaves something to learn. It is trained in full precision, on requests and responses. The same pairs, seed and number
-of threads give the same weights on the same kind of machine.
+of threads give the same weights on the same kind of machine. One thread is the default: on two cores the matrices of so
+small a model wait longer for a second one than it saves (0.21 s a step with one thread, 0.31 s with two).
 
 The folder appears when all is done: a run that was killed leaves none that looks like a model.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +70,7 @@ def make_base(
     *,
     shape: Shape | None = None,
     schedule: Schedule | None = None,
-    threads: int | None = None,
+    threads: int = 1,
     on_step: OnStep | None = None,
 ) -> Path:
     """Train the base on `pairs` of query and response, and write it to the new folder `out`, which is returned.
@@ -77,7 +79,7 @@ def make_base(
     """
     if out.exists():
         raise RunFolderError(f"{out}: exists already; choose another folder")
-    prepare(threads)
+    prepare()
     hush()
     shape = shape or Shape()
     tokenizer = make_tokenizer((text for pair in pairs for text in pair), shape.entries)
@@ -85,7 +87,8 @@ def make_base(
     out.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        _train(model, tokenizer, pairs, made, schedule or Schedule(), seed, on_step)
+        with _threads(threads):
+            _train(model, tokenizer, pairs, made, schedule or Schedule(), seed, on_step)
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)
         made.chmod(0o755)  # mkdtemp makes 0700
@@ -93,6 +96,19 @@ def make_base(
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return out
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with so many threads, and with as many as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _new_model(tokenizer: "PreTrainedTokenizerFast", shape: Shape, seed: int) -> "Qwen3ForCausalLM":
